@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Single files as raw bytes: read, written in place of the old one at once, removed, described. */
+#include "agent/service/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/base/cleanup.h"
+#include "lib/base/fs.h"
+
+enum { READ_MAX = 64 * 1024, HEADERS = 9, NUMBER = 32 };
+
+#define FILES_PREFIX "/files/"
+
+/* --- what is common --- */
+
+const char *file_type_name(mode_t mode)
+{
+	switch (mode & S_IFMT) {
+	case S_IFREG:
+		return "file";
+	case S_IFDIR:
+		return "dir";
+	case S_IFLNK:
+		return "link";
+	case S_IFIFO:
+		return "fifo";
+	case S_IFSOCK:
+		return "socket";
+	case S_IFCHR:
+		return "char";
+	default:
+		return "block";
+	}
+}
+
+void file_error(struct link_stream *stream, int r, const char *what, const char *path)
+{
+	struct error err = ERROR_INIT;
+
+	(void)error_errno(&err, r, "%s %.300s", what, path);
+	if (r == -ENOENT || r == -ENOTDIR)
+		err.code = ERR_NOT_FOUND;
+	else if (r == -EISDIR || r == -ENOTEMPTY || r == -EEXIST || r == -EINVAL)
+		err.code = ERR_STATE;
+	agent_reply_error(stream, &err);
+}
+
+static int64_t mtime_ns(const struct stat *st)
+{
+	return (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+}
+
+/* The fields that describe a file; `text` keeps the numbers. */
+static size_t describe(const struct stat *st, struct link_header headers[HEADERS],
+		       char text[HEADERS][NUMBER * 2])
+{
+	static const char *const names[] = { "file-type", "file-size",     "file-mode", "file-uid",
+					     "file-gid",  "file-mtime-ns", "etag" };
+
+	(void)snprintf(text[0], sizeof(text[0]), "%s", file_type_name(st->st_mode));
+	(void)snprintf(text[1], sizeof(text[1]), "%lld", (long long)st->st_size);
+	(void)snprintf(text[2], sizeof(text[2]), "%04o", st->st_mode & 07777U);
+	(void)snprintf(text[3], sizeof(text[3]), "%u", st->st_uid);
+	(void)snprintf(text[4], sizeof(text[4]), "%u", st->st_gid);
+	(void)snprintf(text[5], sizeof(text[5]), "%lld", (long long)mtime_ns(st));
+	(void)snprintf(text[6], sizeof(text[6]), "\"%llx-%llx-%llx\"",
+		       (unsigned long long)st->st_ino, (unsigned long long)st->st_size,
+		       (unsigned long long)mtime_ns(st));
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		headers[i] = (struct link_header){ names[i], text[i] };
+	return ARRAY_SIZE(names);
+}
+
+/* --- read --- */
+
+struct reading {
+	struct link_stream *stream;
+	int fd;
+	uint64_t at;
+	uint64_t left;
+};
+
+static void read_push(void *data)
+{
+	struct reading *reading = data;
+	uint8_t bytes[READ_MAX];
+
+	while (reading->left > 0) {
+		size_t room = link_stream_room(reading->stream);
+		size_t len = room < sizeof(bytes) ? room : sizeof(bytes);
+		ssize_t n;
+
+		if (len == 0) {
+			link_stream_want_room(reading->stream);
+			return;
+		}
+		len = reading->left < len ? (size_t)reading->left : len;
+		n = pread(reading->fd, bytes, len, (off_t)reading->at);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) { /* shorter than announced: the reader has to know */
+			link_stream_reset(reading->stream);
+			close_keep_errno(reading->fd);
+			free(reading);
+			return;
+		}
+		(void)link_stream_write(reading->stream, bytes, (size_t)n);
+		reading->at += (uint64_t)n;
+		reading->left -= (uint64_t)n;
+	}
+	link_stream_finish(reading->stream);
+}
+
+static void read_closed(void *data, const char *why)
+{
+	struct reading *reading = data;
+
+	(void)why;
+	close_keep_errno(reading->fd);
+	free(reading);
+}
+
+static const struct link_stream_ops read_ops = { .writable = read_push, .closed = read_closed };
+
+static void send_file(struct link_stream *stream, int fd, const struct stat *st, uint64_t offset,
+		      uint64_t length)
+{
+	struct reading *reading = calloc(1, sizeof(*reading));
+	uint64_t size = (uint64_t)st->st_size;
+	char text[HEADERS][NUMBER * 2];
+	struct link_header headers[HEADERS];
+	char content_length[NUMBER];
+	size_t n = describe(st, headers, text);
+
+	offset = offset < size ? offset : size;
+	length = length < size - offset ? length : size - offset;
+	(void)snprintf(content_length, sizeof(content_length), "%llu", (unsigned long long)length);
+	headers[n++] = (struct link_header){ "content-length", content_length };
+	if (!reading || link_stream_reply(stream, 200, headers, n, true) < 0) {
+		free(reading);
+		close_keep_errno(fd);
+		link_stream_reset(stream);
+		return;
+	}
+	*reading = (struct reading){ .stream = stream, .fd = fd, .at = offset, .left = length };
+	link_stream_set_ops(stream, &read_ops, reading);
+	read_push(reading);
+}
+
+void file_get(struct agent *agent, struct link_stream *stream)
+{
+	char path[PATH_MAX];
+	autoclose int fd = -1;
+	uint64_t offset;
+	uint64_t length;
+	struct stat st;
+	int r = agent_request_path(stream, FILES_PREFIX, path, sizeof(path));
+
+	(void)agent;
+	if (r == 0)
+		r = agent_request_number(stream, "offset", 10, 0, &offset);
+	if (r == 0)
+		r = agent_request_number(stream, "length", 10, UINT64_MAX, &length);
+	if (r < 0) {
+		file_error(stream, r, "read", "the request");
+		return;
+	}
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		file_error(stream, -errno, "open", path);
+	else if (S_ISDIR(st.st_mode))
+		folder_list(stream, fd);
+	else if (!S_ISREG(st.st_mode))
+		file_error(stream, -EINVAL, "read what is no regular file:", path);
+	else
+		send_file(stream, take_fd(&fd), &st, offset, length);
+}
+
+void file_head(struct agent *agent, struct link_stream *stream)
+{
+	char text[HEADERS][NUMBER * 2];
+	struct link_header headers[HEADERS];
+	char path[PATH_MAX];
+	uint64_t nofollow;
+	struct stat st;
+	int r = agent_request_path(stream, FILES_PREFIX, path, sizeof(path));
+
+	(void)agent;
+	if (r == 0)
+		r = agent_request_number(stream, "nofollow", 10, 0, &nofollow);
+	if (r == 0 && fstatat(AT_FDCWD, path, &st, nofollow ? AT_SYMLINK_NOFOLLOW : 0) < 0)
+		r = -errno;
+	if (r == 0)
+		r = link_stream_reply(stream, 200, headers, describe(&st, headers, text), false);
+	else if (r == -ENOENT || r == -ENOTDIR)
+		r = link_stream_reply(stream, 404, NULL, 0, false);
+	else
+		r = link_stream_reply(stream, 400, NULL, 0, false);
+	if (r < 0)
+		link_stream_reset(stream);
+}
+
+/* --- write --- */
+
+struct writing {
+	struct link_stream *stream;
+	int fd;
+	bool in_place;
+	bool set_mode;
+	mode_t mode;
+	uid_t uid; /* (uid_t)-1: leave */
+	gid_t gid;
+	int error; /* first negative errno; the rest of the body is dropped then */
+	char path[PATH_MAX];
+	char temporary[PATH_MAX + NUMBER];
+};
+
+static void writing_free(struct writing *w)
+{
+	if (w->fd >= 0 && !w->in_place)
+		(void)unlink(w->temporary);
+	close_keep_errno(w->fd);
+	free(w);
+}
+
+static bool write_data(void *data, const uint8_t *bytes, size_t len)
+{
+	struct writing *w = data;
+
+	if (w->error == 0)
+		w->error = write_all(w->fd, bytes, len);
+	return true;
+}
+
+static int write_finish(struct writing *w, struct stat *ret_st)
+{
+	if (w->error < 0)
+		return w->error;
+	if ((w->uid != (uid_t)-1 || w->gid != (gid_t)-1) && fchown(w->fd, w->uid, w->gid) < 0)
+		return -errno;
+	if (w->set_mode && fchmod(w->fd, w->mode) < 0)
+		return -errno;
+	if (!w->in_place && rename(w->temporary, w->path) < 0)
+		return -errno;
+	w->in_place = true; /* nothing to remove any more */
+	return fstat(w->fd, ret_st) < 0 ? -errno : 0;
+}
+
+static void write_end(void *data)
+{
+	struct writing *w = data;
+	struct link_stream *stream = w->stream;
+	char text[HEADERS][NUMBER * 2];
+	struct link_header headers[HEADERS];
+	struct stat st;
+	int r = write_finish(w, &st);
+
+	if (r < 0)
+		file_error(stream, r, "write", w->path);
+	else if (link_stream_reply(stream, 200, headers, describe(&st, headers, text), false) < 0)
+		link_stream_reset(stream);
+	else
+		link_stream_set_ops(stream, NULL, NULL);
+	writing_free(w);
+}
+
+static void write_closed(void *data, const char *why)
+{
+	(void)why;
+	writing_free(data);
+}
+
+static const struct link_stream_ops write_ops = { .data = write_data,
+						  .end = write_end,
+						  .closed = write_closed };
+
+static int make_parents(const char *path)
+{
+	char dir[PATH_MAX];
+	char *slash;
+	int fd;
+
+	(void)snprintf(dir, sizeof(dir), "%s", path);
+	slash = strrchr(dir, '/');
+	if (!slash || slash == dir)
+		return 0;
+	*slash = '\0';
+	fd = open_dir_create(dir, 0755);
+	close_keep_errno(fd);
+	return fd < 0 ? fd : 0;
+}
+
+/* A new file beside the old one, with the old one's owner and mode unless others are asked for. */
+static int open_beside(struct writing *w)
+{
+	static unsigned int counter;
+	autofree char *real = realpath(w->path, NULL);
+	struct stat st;
+
+	if (real && strlen(real) < sizeof(w->path))
+		memcpy(w->path, real, strlen(real) + 1);
+	if (stat(w->path, &st) == 0) {
+		if (!S_ISREG(st.st_mode))
+			return S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
+		if (!w->set_mode)
+			w->mode = st.st_mode & 07777U;
+		w->set_mode = true;
+		w->uid = w->uid == (uid_t)-1 ? st.st_uid : w->uid;
+		w->gid = w->gid == (gid_t)-1 ? st.st_gid : w->gid;
+	}
+	(void)snprintf(w->temporary, sizeof(w->temporary), "%s.banger-%u", w->path, ++counter);
+	(void)unlink(w->temporary);
+	w->fd = open(w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+	return w->fd < 0 ? -errno : 0;
+}
+
+static int open_in_place(struct writing *w, uint64_t offset)
+{
+	struct stat st;
+
+	w->in_place = true;
+	w->fd = open(w->path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644);
+	if (w->fd < 0 || fstat(w->fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EINVAL;
+	return lseek(w->fd, (off_t)offset, SEEK_SET) < 0 ? -errno : 0;
+}
+
+static int writing_open(struct link_stream *stream, struct writing *w)
+{
+	uint64_t mode;
+	uint64_t uid;
+	uint64_t gid;
+	uint64_t parents;
+	uint64_t offset;
+	int r = agent_request_path(stream, FILES_PREFIX, w->path, sizeof(w->path));
+
+	if (r < 0 || agent_request_number(stream, "mode", 8, UINT64_MAX, &mode) < 0 ||
+	    agent_request_number(stream, "uid", 10, UINT32_MAX, &uid) < 0 ||
+	    agent_request_number(stream, "gid", 10, UINT32_MAX, &gid) < 0 ||
+	    agent_request_number(stream, "parents", 10, 0, &parents) < 0 ||
+	    agent_request_number(stream, "offset", 10, UINT64_MAX, &offset) < 0)
+		return r < 0 ? r : -EINVAL;
+	if ((mode != UINT64_MAX && mode > 07777) || uid > UINT32_MAX || gid > UINT32_MAX ||
+	    (offset != UINT64_MAX && offset > INT64_MAX))
+		return -EINVAL;
+	w->set_mode = mode != UINT64_MAX;
+	w->mode = (mode_t)(mode & 07777);
+	w->uid = (uid_t)uid;
+	w->gid = (gid_t)gid;
+	r = parents ? make_parents(w->path) : 0;
+	if (r < 0)
+		return r;
+	return offset == UINT64_MAX ? open_beside(w) : open_in_place(w, offset);
+}
+
+void file_put(struct agent *agent, struct link_stream *stream)
+{
+	struct writing *w = calloc(1, sizeof(*w));
+	int r;
+
+	(void)agent;
+	if (!w) {
+		link_stream_reset(stream);
+		return;
+	}
+	w->stream = stream;
+	w->fd = -1;
+	r = writing_open(stream, w);
+	if (r < 0) {
+		file_error(stream, r, "write", w->path);
+		writing_free(w);
+		return;
+	}
+	link_stream_set_ops(stream, &write_ops, w);
+}
+
+/* --- remove --- */
+
+static int remove_tree(const char *path)
+{
+	char dir[PATH_MAX];
+	char *slash;
+	autoclose int fd = -1;
+
+	(void)snprintf(dir, sizeof(dir), "%s", path);
+	slash = strrchr(dir, '/');
+	if (!slash || slash[1] == '\0' || streq(slash + 1, "..") || streq(slash + 1, "."))
+		return -EINVAL;
+	*slash = '\0';
+	fd = open(dir[0] ? dir : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : remove_tree_at(fd, path + (slash - dir) + 1);
+}
+
+void file_delete(struct agent *agent, struct link_stream *stream)
+{
+	char path[PATH_MAX];
+	uint64_t recursive;
+	struct stat st;
+	int r = agent_request_path(stream, FILES_PREFIX, path, sizeof(path));
+
+	(void)agent;
+	if (r == 0)
+		r = agent_request_number(stream, "recursive", 10, 0, &recursive);
+	if (r == 0 && lstat(path, &st) < 0)
+		r = -errno;
+	else if (r == 0 && recursive && S_ISDIR(st.st_mode))
+		r = remove_tree(path);
+	else if (r == 0 && S_ISDIR(st.st_mode))
+		r = rmdir(path) < 0 ? -errno : 0;
+	else if (r == 0)
+		r = unlink(path) < 0 ? -errno : 0;
+	if (r < 0)
+		file_error(stream, r, "remove", path);
+	else
+		agent_reply_json(stream, 200, json_object());
+}

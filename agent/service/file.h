@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Requests for files and folders of the guest: file.c and folder.c. */
+#pragma once
+
+#include <sys/types.h>
+
+#include "agent/service/service.h"
+
+void file_get(struct agent *agent, struct link_stream *stream);
+void file_head(struct agent *agent, struct link_stream *stream);
+void file_put(struct agent *agent, struct link_stream *stream);
+void file_delete(struct agent *agent, struct link_stream *stream);
+
+/* tree.c: folders as tar streams. */
+void tree_get(struct agent *agent, struct link_stream *stream);
+void tree_put(struct agent *agent, struct link_stream *stream);
+
+/* Replies {"entries": […], "truncated": bool} for the open folder. */
+void folder_list(struct link_stream *stream, int dir_fd);
+
+/* "file", "dir", "link", "fifo", "socket", "char" or "block". */
+const char *file_type_name(mode_t mode);
+
+/* Ends the request with "<what> <path>: <reason>"; `r` is a negative errno. */
+void file_error(struct link_stream *stream, int r, const char *what, const char *path);

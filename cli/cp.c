@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cp: files and folders into and out of guests, with the rules of docker cp for names. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "cli/guest_file.h"
+#include "lib/base/cleanup.h"
+#include "lib/base/fs.h"
+
+static int say(const char *path, const char *what)
+{
+	(void)fprintf(stderr, "banger: %s: %s\n", path, what);
+	return EXIT_FAILED;
+}
+
+static bool ends_with(const char *s, const char *end)
+{
+	size_t n = strlen(s), k = strlen(end);
+
+	return n >= k && streq(s + n - k, end);
+}
+
+/* "a/b/" and "a/b" -> "b"; the caller frees. */
+static char *last_part(const char *path)
+{
+	size_t len = strlen(path);
+	const char *slash;
+
+	while (len > 1 && path[len - 1] == '/')
+		len--;
+	slash = memrchr(path, '/', len);
+	return strndup(slash ? slash + 1 : path, slash ? len - (size_t)(slash + 1 - path) : len);
+}
+
+/* What is copied into a folder gets its own name there, unless only its contents are meant. */
+static char *target_path(const char *source, const char *target, bool into, bool folder)
+{
+	autofree char *name = last_part(source);
+
+	if (!name)
+		return NULL;
+	if (!into || (folder && (ends_with(source, "/.") || streq(source, "."))))
+		return strdup(target);
+	return path_join(target, name);
+}
+
+/* --- into the guest --- */
+
+static int put_folder(struct cli *cli, const char *vm, const char *source, const char *path)
+{
+	autoclose int dir = open(source, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (dir < 0)
+		return say(source, strerrordesc_np(errno));
+	return guest_tree_write(cli, vm, path, dir, NULL, 0);
+}
+
+static int put_file(struct cli *cli, const char *vm, const char *source, const char *path)
+{
+	autoclose int fd = open(source, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return say(source, strerrordesc_np(errno));
+	return guest_file_write(cli, vm, path, st.st_mode, false, fd,
+				S_ISREG(st.st_mode) ? st.st_size : -1);
+}
+
+static int copy_in(struct cli *cli, const char *vm, const char *source, const char *target)
+{
+	autofree char *path = NULL;
+	char type[8] = "";
+	struct stat st;
+	bool into;
+	int status;
+
+	if (target[0] != '/')
+		return say(target, "not an absolute path in the guest");
+	if (stat(source, &st) < 0)
+		return say(source, strerrordesc_np(errno));
+	status = guest_file_look(cli, vm, target, type, NULL);
+	if (status)
+		return status;
+	into = streq(type, "dir");
+	if (!into && S_ISDIR(st.st_mode) && type[0])
+		return say(target, "exists in the guest and is no folder");
+	if (!into && ends_with(target, "/") && !S_ISDIR(st.st_mode))
+		return say(target, "no such folder in the guest");
+	path = target_path(source, target, into, S_ISDIR(st.st_mode));
+	if (!path)
+		return say(source, "out of memory");
+	return S_ISDIR(st.st_mode) ? put_folder(cli, vm, source, path)
+				   : put_file(cli, vm, source, path);
+}
+
+/* --- out of the guest --- */
+
+static int get_folder(struct cli *cli, const char *vm, const char *source, const char *path)
+{
+	autoclose int dir = -1;
+
+	if (mkdir(path, 0777) < 0 && errno != EEXIST)
+		return say(path, strerrordesc_np(errno));
+	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return say(path, strerrordesc_np(errno));
+	return guest_tree_read(cli, vm, source, dir);
+}
+
+static int get_file(struct cli *cli, const char *vm, const char *source, const char *path,
+		    mode_t mode)
+{
+	autoclose int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
+				mode & 0777 ? mode & 0777 : 0600);
+	int status;
+
+	if (fd < 0)
+		return say(path, strerrordesc_np(errno));
+	status = guest_file_read(cli, vm, source, fd);
+	return status;
+}
+
+static int copy_out(struct cli *cli, const char *vm, const char *source, const char *target)
+{
+	autofree char *path = NULL;
+	char type[8] = "";
+	mode_t mode = 0;
+	struct stat st;
+	bool there = stat(target, &st) == 0;
+	bool into = there && S_ISDIR(st.st_mode);
+	bool folder;
+	int status;
+
+	if (source[0] != '/')
+		return say(source, "not an absolute path in the guest");
+	status = guest_file_look(cli, vm, source, type, &mode);
+	if (status)
+		return status;
+	folder = streq(type, "dir");
+	if (!type[0])
+		return say(source, "not there in the guest");
+	if (folder && there && !into)
+		return say(target, "exists and is no folder");
+	if (!folder && !into && ends_with(target, "/"))
+		return say(target, "no such folder");
+	path = target_path(source, target, into, folder);
+	if (!path)
+		return say(source, "out of memory");
+	return folder ? get_folder(cli, vm, source, path) : get_file(cli, vm, source, path, mode);
+}
+
+/* "web:/srv" -> "/vms/web" and "/srv"; NULL for a path of this host. The caller frees. */
+static char *guest_side(const char *text, const char **ret_path)
+{
+	size_t len = strcspn(text, ":/");
+	autofree char *name = NULL, *escaped = NULL;
+	char *vm = NULL;
+
+	if (text[len] != ':' || len == 0)
+		return NULL;
+	name = strndup(text, len);
+	escaped = name ? client_escape(name) : NULL;
+	if (!escaped || asprintf(&vm, "/vms/%s", escaped) < 0)
+		return NULL;
+	*ret_path = text + len + 1;
+	return vm;
+}
+
+int cmd_cp(struct cli *cli, const struct args *args)
+{
+	const char *source = args->positional[0], *target = args->positional[1];
+	autofree char *from = guest_side(source, &source);
+	autofree char *to = guest_side(target, &target);
+	int status;
+
+	if (!from == !to) {
+		(void)fprintf(stderr, "banger: one of the two must be in a VM\n"
+				      "try: banger cp FILE VM:/PATH, banger cp VM:/PATH FILE\n");
+		return EXIT_USAGE;
+	}
+	status = cli_connect(cli, args);
+	if (status)
+		return status;
+	return from ? copy_out(cli, from, source, target) : copy_in(cli, to, source, target);
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * banger-helper: what its files share.
+ *
+ * The program has four stages (main.c): start, bind, drop, serve. In the last one it answers fixed
+ * requests (lib/helper/wire.h) by a table {operation, gate, run}. A gate looks at the numbers of a
+ * request and touches nothing; a run derives every name and path from a VM id that the gate has
+ * accepted and from the configuration, which only root can write. Nothing is remembered between
+ * requests: whatever the helper makes is named after its VM.
+ *
+ * Everything that reaches the kernel or another program goes through `struct sys` or a directory
+ * descriptor in `struct helper`, so tests and fuzzers run all of it without root.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "lib/base/macro.h"
+#include "lib/helper/wire.h"
+#include "lib/proc/proc.h"
+
+enum {
+	TAP_NAME_SIZE = 16, /* "bgr", 12 characters of the VM id, NUL: IFNAMSIZ */
+	NFT_TEXT_MAX = 8192,
+};
+
+/* From the command line in the unit file, which root wrote. Fixed after start. */
+struct config {
+	uid_t owner_uid;
+	gid_t owner_gid;
+	uint32_t subnet;         /* network address, as a number */
+	uint32_t prefix;         /* 16 to 28 */
+	uint8_t ula[16];         /* IPv6 prefix of 64 bits */
+	const char *runtime_dir; /* of the server: absolute, no symbolic link in it */
+	const char *jail_dir;    /* absolute; root's, so that nobody can bend paths below it */
+	const char *firecracker; /* absolute */
+	const char *jailer;
+	const char *socket;
+};
+
+/* The system calls and programs. Functions return >= 0 or a negative errno. */
+struct sys {
+	void *data;
+	int (*pidfd_open)(void *data, pid_t pid);
+	int (*pidfd_signal)(void *data, int pidfd, int sig);
+	int (*lstat)(void *data, const char *path, struct stat *ret_st);
+	/* Runs a program with `input` (NULL: none) to its end; -EIO when it says no. */
+	int (*run)(void *data, const char *const *argv, const char *input);
+	/* Starts a program with its output on `out_fd` (-1: /dev/null). */
+	int (*spawn)(void *data, const char *const *argv, int out_fd, struct proc *ret_proc);
+	/* The bridge with its addresses, up; nothing changes when it is there. */
+	int (*bridge)(void *data, const struct config *config);
+	/* 1 when there is an interface of that name, else 0. */
+	int (*link_exists)(void *data, const char *name);
+	/* A new tap on the bridge, up; its descriptor. -EBUSY when there is one. */
+	int (*tap)(void *data, const char *name, unsigned int flags, uid_t owner);
+	/* Absent is success. */
+	int (*link_delete)(void *data, const char *name);
+};
+
+extern const struct sys sys_linux;
+
+struct helper {
+	const struct config *config;
+	const struct sys *sys;
+	pid_t self;
+	int root_fd;   /* "/" */
+	int proc_fd;   /* "/proc" */
+	int cgroup_fd; /* the helper's own service cgroup on cgroup v2; -1: none */
+	int jail_fd;   /* config->jail_dir; -1: none */
+	/* The path of the service cgroup as /proc/<pid>/cgroup shows it, such as
+	 * "/system.slice/banger-helper.service"; "" when not started by systemd. */
+	char unit_path[512];
+	uint64_t requests;
+	uint64_t refused;
+	uint32_t connections;
+};
+
+/* One request being answered. */
+struct call {
+	const void *body; /* of helper_request_size(op) bytes */
+	int fd;           /* brought by the request; -1: none. Stays the server's to close. */
+	union {
+		struct helper_status_reply status;
+		struct helper_bridge_reply bridge;
+		struct helper_tap_reply tap;
+		struct helper_launch_reply launch;
+	} reply;                   /* zeroed */
+	int reply_fd;              /* -1; closed by the server after the reply */
+	enum helper_reason reason; /* for a failure; HELPER_HOST unless a run says better */
+};
+
+/* Answers one well-formed request: 0, or -errno with call->reason set. */
+int helper_answer(struct helper *h, enum helper_op op, struct call *call);
+
+/* --- gates (gate.c): pure --- */
+
+bool vm_id_ok(const char id[HELPER_ID_LEN]);
+bool address_ok(const struct config *config, uint32_t address);
+bool mac_ok(const uint8_t mac[6]);
+/* "TERM", "sigterm", …; 0 for anything else. */
+int signal_number(const char *name, size_t size);
+/* The interface of a VM; `name` of TAP_NAME_SIZE bytes. */
+void tap_name(const char id[HELPER_ID_LEN], char *name);
+/* True when a line of /proc/<pid>/cgroup puts a process at or below `unit_path`. */
+bool cgroup_below(const char *text, const char *unit_path);
+/* The socket in a NUL-separated command line that says --api-sock or -a; NULL for none. */
+const char *api_sock_of(const char *cmdline, size_t len);
+/* True for an absolute path, free of tricks, that lies below `dir` by its text. */
+bool path_below(const char *path, const char *dir);
+
+/* --- operations --- */
+
+int run_signal(struct helper *h, struct call *call);
+int run_kill(struct helper *h, struct call *call);
+
+int run_bridge_ensure(struct helper *h, struct call *call);
+int run_tap_create(struct helper *h, struct call *call);
+int run_tap_delete(struct helper *h, struct call *call);
+int run_nat_ensure(struct helper *h, struct call *call);
+int run_nat_remove(struct helper *h, struct call *call);
+int run_dns_route(struct helper *h, struct call *call);
+int run_dns_clear(struct helper *h, struct call *call);
+
+int run_cgroup_create(struct helper *h, struct call *call);
+int run_cgroup_remove(struct helper *h, struct call *call);
+int run_vm_launch(struct helper *h, struct call *call);
+int run_jail_remove(struct helper *h, struct call *call);
+
+/* --- text for nft (nft.c): fixed words and checked numbers; `text` of NFT_TEXT_MAX bytes --- */
+
+void nft_base(const struct config *config, char *text);
+struct nft_guest {
+	char tap[TAP_NAME_SIZE];
+	uint32_t address;
+	const uint8_t *mac; /* 6 bytes */
+	unsigned int flags; /* of enum helper_tap_flags */
+};
+void nft_guest_add(const struct config *config, const struct nft_guest *guest, char *text);
+void nft_guest_remove(const struct config *config, const struct nft_guest *guest, char *text);
+void nft_nat(const struct config *config, uint32_t address, bool on, char *text);
+
+/* --- stages of main --- */
+
+/* Capabilities down to HELPER_CAPABILITIES, no new privileges, system call filter. -errno. */
+int confine(void) MUST_USE;
+
+struct server;
+/* The listening socket at config->socket: 0600, the owner's. -errno. */
+int server_listen(const struct config *config) MUST_USE;
+/* Serves until a byte can be read from `stop_fd`. -errno. */
+int server_run(struct helper *h, int listen_fd, int signal_fd) MUST_USE;
+/* Reads, checks and answers one datagram of a connection. 0, or -errno: the connection is to end.
+ */
+int server_receive(struct helper *h, int fd);
+/* True when the kernel says that the peer is root or the owner. */
+bool peer_ok(const struct config *config, int fd);

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The socket: who may connect, how many, for how long, and what a datagram has to look like. */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "helper/helper.h"
+#include "lib/base/cleanup.h"
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+
+enum {
+	CONNECTIONS_MAX = 16,
+	BACKLOG = 64,
+	IDLE_US = 10 * 1000 * 1000, /* a connection without a request is dropped then */
+	FDS_MAX = 8,                /* room for descriptors of one datagram; one is allowed */
+};
+
+int server_listen(const struct config *config)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	autoclose int fd = -1;
+	mode_t mask;
+	int r;
+
+	if (strlen(config->socket) >= sizeof(addr.sun_path))
+		return -ENAMETOOLONG;
+	memcpy(addr.sun_path, config->socket, strlen(config->socket) + 1);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	if (unlink(config->socket) < 0 && errno != ENOENT)
+		return -errno;
+	/* 0600 and root's from birth; the owner gets it before anybody can connect. */
+	mask = umask(0177);
+	r = bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : 0;
+	(void)umask(mask);
+	if (r == 0 && lchown(config->socket, config->owner_uid, (gid_t)-1) < 0)
+		r = -errno;
+	if (r == 0 && listen(fd, BACKLOG) < 0)
+		r = -errno;
+	return r < 0 ? r : take_fd(&fd);
+}
+
+bool peer_ok(const struct config *config, int fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && len == sizeof(peer) &&
+	       (peer.uid == 0 || peer.uid == config->owner_uid);
+}
+
+union control {
+	struct cmsghdr align;
+	char space[CMSG_SPACE(sizeof(int) * FDS_MAX)];
+};
+
+/* Takes the descriptors of a message: all are closed but the first. Returns how many came. */
+static int take_fds(struct msghdr *msg, int *ret_fd)
+{
+	int n = 0;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t at = 0; at + sizeof(int) <= c->cmsg_len - CMSG_LEN(0);
+		     at += sizeof(int)) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + at, sizeof(fd));
+			if (n++ == 0)
+				*ret_fd = fd;
+			else
+				close_keep_errno(fd);
+		}
+	}
+	return n;
+}
+
+static int send_reply(int fd, const struct helper_head *head, const struct call *call, int result)
+{
+	struct helper_reply reply = {
+		.magic = HELPER_MAGIC,
+		.version = HELPER_VERSION,
+		.op = head->op,
+		.result = result,
+		.reason = (uint32_t)call->reason,
+		.length = result < 0 ? 0 : (uint32_t)helper_reply_size(head->op),
+	};
+	/* Only read by sendmsg(2). */
+	struct iovec iov[2] = { { &reply, sizeof(reply) },
+				{ (void *)(uintptr_t)&call->reply, reply.length } };
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
+	union control control = { 0 };
+
+	memcpy(reply.op_id, head->op_id, sizeof(reply.op_id));
+	if (call->reply_fd >= 0) {
+		struct cmsghdr *c;
+
+		msg.msg_control = &control;
+		msg.msg_controllen = CMSG_SPACE(sizeof(int));
+		c = CMSG_FIRSTHDR(&msg);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(c), &call->reply_fd, sizeof(int));
+	}
+	return sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
+}
+
+static bool all_zero(const char *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (p[i])
+			return false;
+	return true;
+}
+
+static bool head_ok(const struct helper_head *head, size_t body_len, int n_fds)
+{
+	return head->magic == HELPER_MAGIC && head->version == HELPER_VERSION && head->zero == 0 &&
+	       head->op < HELPER_OP_MAX_ && head->length == body_len &&
+	       body_len == helper_request_size(head->op) &&
+	       (n_fds == 0 || (n_fds == 1 && head->op == HELPER_VM_LAUNCH)) &&
+	       (vm_id_ok(head->op_id) || all_zero(head->op_id, sizeof(head->op_id)));
+}
+
+int server_receive(struct helper *h, int fd)
+{
+	struct {
+		struct helper_head head;
+		_Alignas(8) char body[HELPER_BODY_MAX];
+	} request = { 0 };
+	struct iovec iov = { &request, sizeof(request) };
+	union control control = { 0 };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	struct call call = { .body = request.body, .fd = -1, .reply_fd = -1 };
+	autoclose int brought = -1;
+	autoclose int reply_fd = -1;
+	char op_id[HELPER_ID_LEN + 1];
+	ssize_t n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	int n_fds;
+	int r;
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	n_fds = take_fds(&msg, &brought);
+	if (n == 0)
+		return -ECONNRESET;
+	if ((size_t)n < sizeof(request.head) || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ||
+	    !head_ok(&request.head, (size_t)n - sizeof(request.head), n_fds)) {
+		log_warn("malformed request: connection dropped");
+		return -EPROTO;
+	}
+	(void)snprintf(op_id, sizeof(op_id), "%.16s", request.head.op_id);
+	log_set_op(op_id);
+	call.fd = brought;
+	r = helper_answer(h, request.head.op, &call);
+	reply_fd = call.reply_fd;
+	log_set_op("");
+	return send_reply(fd, &request.head, &call, r);
+}
+
+struct connections {
+	struct pollfd p[2 + CONNECTIONS_MAX]; /* signals, listening socket, connections */
+	int64_t since_us[2 + CONNECTIONS_MAX];
+	size_t n;
+};
+
+static void drop(struct connections *c, size_t i)
+{
+	close_keep_errno(c->p[i].fd);
+	c->n--;
+	c->p[i] = c->p[c->n];
+	c->since_us[i] = c->since_us[c->n];
+}
+
+static void accept_one(const struct helper *h, struct connections *c, int listen_fd)
+{
+	autoclose int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0)
+		return;
+	if (!peer_ok(h->config, fd)) {
+		log_warn("a peer that is neither root nor the owner: connection dropped");
+		return;
+	}
+	c->since_us[c->n] = clock_mono_us();
+	c->p[c->n++] = (struct pollfd){ .fd = take_fd(&fd), .events = POLLIN };
+}
+
+/* Milliseconds to the next deadline; -1 without connections, so that an idle helper sleeps. */
+static int drop_idle(struct connections *c)
+{
+	int64_t now = clock_mono_us();
+	int64_t next = -1;
+
+	for (size_t i = c->n; i-- > 2;) {
+		int64_t left = c->since_us[i] + IDLE_US - now;
+
+		if (left <= 0)
+			drop(c, i);
+		else if (next < 0 || left < next)
+			next = left;
+	}
+	return next < 0 ? -1 : (int)(next / 1000 + 1);
+}
+
+/* Reaps what has ended. True when the helper is to end as well. */
+static bool read_signal(int fd)
+{
+	struct signalfd_siginfo si;
+	int status;
+	pid_t pid;
+	char text[64];
+
+	if (read(fd, &si, sizeof(si)) != sizeof(si))
+		return false;
+	if (si.ssi_signo != SIGCHLD)
+		return true;
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		log_info("process %d ended: %s", (int)pid,
+			 proc_status_format(status, text, sizeof(text)));
+	return false;
+}
+
+int server_run(struct helper *h, int listen_fd, int signal_fd)
+{
+	struct connections c = { .n = 2 };
+
+	c.p[0] = (struct pollfd){ .fd = signal_fd, .events = POLLIN };
+	for (;;) {
+		int timeout_ms = drop_idle(&c);
+
+		/* Full: others wait in the backlog. */
+		c.p[1] = (struct pollfd){ .fd = c.n < ARRAY_SIZE(c.p) ? listen_fd : -1,
+					  .events = POLLIN };
+		if (poll(c.p, c.n, timeout_ms) < 0) {
+			if (errno == EINTR)
+				continue;
+			return -errno;
+		}
+		if (c.p[0].revents && read_signal(signal_fd))
+			break;
+		for (size_t i = c.n; i-- > 2;) {
+			if (!c.p[i].revents)
+				continue;
+			c.since_us[i] = clock_mono_us();
+			h->connections = (uint32_t)(c.n - 2);
+			if (server_receive(h, c.p[i].fd) < 0)
+				drop(&c, i);
+		}
+		if (c.p[1].revents)
+			accept_one(h, &c, listen_fd);
+	}
+	while (c.n > 2)
+		drop(&c, c.n - 1);
+	return 0;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Files and folders below a folder that the caller has opened. All functions return >= 0 or a
+ * negative errno, are silent, and open with O_CLOEXEC. Paths given here never leave the folder:
+ * openat2(2) with RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS.
+ */
+#pragma once
+
+#include <fcntl.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "lib/base/macro.h"
+
+/* Opens `path` below `dir_fd`. The caller owns the descriptor. */
+int open_beneath(int dir_fd, const char *path, int flags, mode_t mode) MUST_USE;
+
+/* Like open_beneath, and refuses what is not a regular file (-EINVAL). Never blocks on a FIFO. */
+int open_regular_beneath(int dir_fd, const char *path, int flags, mode_t mode) MUST_USE;
+
+/* Opens the folder `path` (absolute or relative to the working directory), made with its parents if
+ * absent. */
+int open_dir_create(const char *path, mode_t mode) MUST_USE;
+
+/* Makes (if absent) and opens the folder `name` below `dir_fd`. */
+int open_subdir(int dir_fd, const char *name, mode_t mode) MUST_USE;
+
+/* Reads a whole file of at most `max` bytes; adds a NUL behind it. *ret_data is the caller's to
+ * free. */
+int read_file_at(int dir_fd, const char *path, size_t max, char **ret_data,
+		 size_t *ret_len) MUST_USE;
+
+/* The same for a path that the caller trusts (absolute, /proc, /sys): symbolic links are followed.
+ */
+int read_file(const char *path, size_t max, char **ret_data, size_t *ret_len) MUST_USE;
+
+/* Replaces a file atomically and durably: temporary file, fsync, rename, fsync of the folder. */
+int write_file_at(int dir_fd, const char *path, const void *data, size_t len, mode_t mode) MUST_USE;
+
+/* write(2) until all is written; EINTR is retried. */
+int write_all(int fd, const void *data, size_t len) MUST_USE;
+
+/* Removes a file or a whole tree below `dir_fd`; absent is success. Never follows a link out of it.
+ */
+int remove_tree_at(int dir_fd, const char *name);
+
+/*
+ * Copies `src` to the new, empty file `dst`: by reference where the file system can (FICLONE), else
+ * only the data extents, so that a sparse file stays sparse.
+ */
+int copy_sparse(int src_fd, int dst_fd) MUST_USE;
+
+/* "a/b" from its parts; the caller frees. NULL when out of memory. */
+char *path_join(const char *a, const char *b) MUST_USE;

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Trees as tar streams (POSIX ustar with pax headers, GNU sparse format 1.0), in constant memory
+ * and with blocking descriptors: meant for a process of its own. Owners, modes, times of files,
+ * symbolic and hard links, devices and holes are kept; extended attributes are not.
+ *
+ * What is read is hostile: names can't leave the folder (".." is refused, absolute names are made
+ * relative, symbolic links on the way are resolved inside it), and each length is checked.
+ */
+#pragma once
+
+#include "lib/base/error.h"
+
+enum {
+	TAR_BLOCK = 512,
+	TAR_NAME_MAX = 16 * 1024,   /* of a path or a link's target */
+	TAR_PAX_MAX = 64 * 1024,    /* of one extended header; longer ones are refused */
+	TAR_DEPTH_MAX = 256,        /* folders in folders */
+	TAR_HARD_LINKS_MAX = 65536, /* files with several names; others are sent as copies */
+	TAR_HOLES_MAX = 16384,      /* pieces of one sparse file; more are sent as zeros */
+};
+
+enum tar_owner {
+	TAR_KEEP_OWNER,
+	/* Packed as root's. Unpacked as the process's own, without devices and without the bits
+	 * that lend somebody's rights to whoever runs a file. */
+	TAR_DROP_OWNER,
+};
+
+/* Writes what is in the folder `dir_fd`, names relative to it. */
+int tar_write_folder(int out_fd, int dir_fd, enum tar_owner owner, struct error *err) MUST_USE;
+
+/* Writes one file (of any kind) of that folder. */
+int tar_write_file(int out_fd, int dir_fd, const char *name, struct error *err) MUST_USE;
+
+/*
+ * Writes those of the folder's files (of any kind but folders) that `names` lists, each ended by a
+ * NUL, `len` bytes in all. What is not there is left out, and so is what lies behind a symbolic
+ * link.
+ */
+int tar_write_names(int out_fd, int dir_fd, const char *names, size_t len, enum tar_owner owner,
+		    struct error *err) MUST_USE;
+
+/* Unpacks below the folder `dir_fd`, and reads to the end of the input. */
+int tar_read(int in_fd, int dir_fd, enum tar_owner owner, struct error *err) MUST_USE;

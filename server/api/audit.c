@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who asked for what, and which answer they got: an event of kind "request" each. */
+#include <stdio.h>
+
+#include "server/api/handlers.h"
+
+/* A terminal's keys and the like: what they belong to is told already. */
+static const char *const left_out[] = { "exec_input", "exec_resize", "ticket_create" };
+
+/* "web" of "/vms/web/stop"; "" where there is none. */
+static void resource_of(const char *path, char *ref, size_t size)
+{
+	const char *second = path[0] == '/' ? strchr(path + 1, '/') : NULL;
+	size_t len = second ? strcspn(second + 1, "/") : 0;
+
+	(void)snprintf(ref, size, "%.*s", (int)(len < size ? len : size - 1),
+		       second ? second + 1 : "");
+}
+
+void api_audit(void *context, const struct http_audit *audit)
+{
+	struct api *api = context;
+	struct vm *vm = NULL;
+	char ref[256];
+
+	for (size_t i = 0; i < ARRAY_SIZE(left_out); i++)
+		if (streq(audit->operation, left_out[i]))
+			return;
+	resource_of(audit->path, ref, sizeof(ref));
+	if (str_has_prefix(audit->path, "/vms/"))
+		vm = vms_find(api->vms, ref);
+	events_emit(api->events,
+		    &(struct event){ .kind = "request",
+				     .target = vm ? vm_row(vm)->id : ref,
+				     .target_name = vm ? vm_row(vm)->name : NULL,
+				     .by = audit->by,
+				     .data = json_pack("{s:s, s:s, s:s, s:i}", "request",
+						       audit->operation, "method", audit->method,
+						       "path", audit->path, "status",
+						       (int)audit->status) });
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/api/handlers.h"
+
+#include <stdlib.h>
+
+#define API_ROW(id) { #id, api_##id },
+const struct http_handler api_handlers[] = { API_OPERATIONS(API_ROW) };
+#undef API_ROW
+const size_t api_n_handlers = ARRAY_SIZE(api_handlers);
+
+long api_query_number(const struct http_request *req, const char *name, long otherwise)
+{
+	const char *text = http_query(req, name);
+
+	return text ? strtol(text, NULL, 10) : otherwise;
+}
+
+const char *api_query_target(const struct http_request *req, const struct api *api)
+{
+	const char *target = http_query(req, "target");
+	const struct vm *vm = target ? vms_find(api->vms, target) : NULL;
+
+	return vm ? vm_row(vm)->id : target;
+}

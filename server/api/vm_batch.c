@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One verb on several VMs: POST /vms/actions and POST /vms/prune. Targets are looked up at once,
+ * their operations run side by side, and the answer tells of each in the order given; one that
+ * can't does not stop the others.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "lib/json/json.h"
+#include "server/api/handlers.h"
+#include "server/http/problem.h"
+#include "server/vm/recover.h"
+
+enum { TARGETS_MAX = 1000 };
+
+typedef int verb_fn(struct vm *vm, const char *who, struct op **ret_op, struct error *err);
+
+static const struct {
+	const char *name;
+	verb_fn *verb;
+} actions[] = {
+	{ "start", vm_start },   { "stop", vm_stop },       { "restart", vm_restart },
+	{ "kill", vm_kill },     { "pause", vm_pause },     { "resume", vm_resume },
+	{ "delete", vm_delete }, { "recover", vm_recover },
+};
+
+struct target {
+	struct batch *batch;
+	char ref[64]; /* as given */
+	char id[ID_LEN + 1];
+	struct op *op;
+	void *watch;
+	struct error err; /* of the look-up or the refusal */
+};
+
+struct batch {
+	struct http_request *req;
+	struct api *api;
+	struct loop_timer *timer;
+	size_t pending;
+	size_t n;
+	struct target targets[];
+};
+
+static void batch_free(struct batch *b)
+{
+	for (size_t i = 0; i < b->n; i++) {
+		if (b->targets[i].watch)
+			op_unwatch(b->targets[i].op, b->targets[i].watch);
+		op_unref(b->targets[i].op);
+	}
+	loop_timer_free(b->timer);
+	free(b);
+}
+
+static json_t *result_of(const struct target *t)
+{
+	const struct error *err = t->op ? op_error(t->op) : &t->err;
+	json_t *o = json_pack("{s:s}", "vm", t->ref);
+
+	if (t->id[0])
+		(void)json_object_set_new(o, "id", json_string(t->id));
+	if (t->op)
+		(void)json_object_set_new(o, "operation", json_string(op_id(t->op)));
+	(void)json_object_set_new(
+		o, "state", json_string(t->op ? op_state_name(op_get_state(t->op)) : "failed"));
+	if (err->code != ERR_NONE)
+		(void)json_object_set_new(
+			o, "error", problem_to_json(err, t->op ? op_id(t->op) : NULL, NULL, false));
+	return o;
+}
+
+static void reply(struct batch *b)
+{
+	json_t *results = json_array();
+
+	for (size_t i = 0; i < b->n; i++)
+		(void)json_array_append_new(results, result_of(&b->targets[i]));
+	http_on_gone(b->req, NULL, NULL);
+	http_reply_json(b->req, 200, json_pack("{s:o}", "results", results));
+	batch_free(b);
+}
+
+static void on_time_over(void *data)
+{
+	reply(data);
+}
+
+/* The operations go on. */
+static void on_gone(void *data)
+{
+	batch_free(data);
+}
+
+static void on_ended(struct op *op, void *data)
+{
+	struct target *t = data;
+
+	(void)op;
+	t->watch = NULL;
+	if (--t->batch->pending == 0)
+		reply(t->batch);
+}
+
+static void begin(struct target *t, struct api *api, verb_fn *verb, const char *who)
+{
+	struct vm *vm = NULL;
+	struct op *op = NULL;
+
+	if (vms_get(api->vms, t->ref, &vm, &t->err) < 0)
+		return;
+	(void)snprintf(t->id, sizeof(t->id), "%s", vm_row(vm)->id);
+	if (verb(vm, who, &op, &t->err) == 0)
+		t->op = op_ref(op);
+}
+
+static void run(struct batch *b, verb_fn *verb)
+{
+	int wait_s = http_prefer_wait(b->req);
+
+	for (size_t i = 0; i < b->n; i++)
+		begin(&b->targets[i], b->api, verb, http_principal(b->req));
+	if (wait_s == 0 || loop_timer_new(b->api->loop, on_time_over, b, &b->timer) < 0) {
+		reply(b);
+		return;
+	}
+	/* One more than there are, so that none of those that have ended already is the last. */
+	b->pending = 1;
+	for (size_t i = 0; i < b->n; i++) {
+		struct target *t = &b->targets[i];
+
+		if (!t->op || op_ended(t->op))
+			continue;
+		t->watch = op_watch(t->op, on_ended, t);
+		if (t->watch)
+			b->pending++;
+	}
+	if (--b->pending == 0) {
+		reply(b);
+		return;
+	}
+	loop_timer_set(b->timer, (int64_t)wait_s * 1000000);
+	http_on_gone(b->req, on_gone, b);
+}
+
+static struct batch *batch_new(struct http_request *req, struct api *api, size_t n)
+{
+	struct batch *b = calloc(1, sizeof(*b) + n * sizeof(b->targets[0]));
+	struct error err;
+
+	if (!b) {
+		(void)error_errno(&err, -ENOMEM, "%zu VMs", n);
+		http_reply_error(req, &err, NULL);
+		return NULL;
+	}
+	b->req = req;
+	b->api = api;
+	b->n = n;
+	for (size_t i = 0; i < n; i++)
+		b->targets[i].batch = b;
+	return b;
+}
+
+struct action_body {
+	const char *action;
+	const json_t *vms;
+};
+
+static const struct json_field action_fields[] = {
+	{ "action", JSON_FIELD_STRING, offsetof(struct action_body, action), true },
+	{ "vms", JSON_FIELD_VALUE, offsetof(struct action_body, vms), true },
+};
+
+void api_vm_action(struct http_request *req, void *context)
+{
+	struct action_body body = { 0 };
+	verb_fn *verb = NULL;
+	struct batch *b;
+	struct error err;
+	int r = json_decode(http_body(req), action_fields, ARRAY_SIZE(action_fields), &body, &err);
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(actions); i++)
+		if (streq(actions[i].name, body.action))
+			verb = actions[i].verb;
+	if (r == 0 && !verb)
+		r = error_set(&err, ERR_INVALID, "/action: there is no action '%.32s'",
+			      body.action);
+	if (r < 0) {
+		http_reply_error(req, &err, NULL);
+		return;
+	}
+	b = batch_new(req, context, json_array_size(body.vms));
+	if (!b)
+		return;
+	for (size_t i = 0; i < b->n; i++)
+		(void)snprintf(b->targets[i].ref, sizeof(b->targets[i].ref), "%s",
+			       json_string_value(json_array_get(body.vms, i)));
+	run(b, verb);
+}
+
+/* --- prune --- */
+
+struct prune_body {
+	const json_t *states;
+	bool dry_run;
+};
+
+static const struct json_field prune_fields[] = {
+	{ "states", JSON_FIELD_VALUE, offsetof(struct prune_body, states), false },
+	{ "dry_run", JSON_FIELD_BOOL, offsetof(struct prune_body, dry_run), false },
+};
+
+/* Those that nothing works on: a VM that is about to start is not waste. */
+static bool prunable(struct vm *vm, const json_t *states)
+{
+	const char *state = vm_state_name(vm_get_state(vm));
+
+	if (vm_has_operation(vm))
+		return false;
+	if (!states)
+		return vm_get_state(vm) == VM_CREATED || vm_get_state(vm) == VM_STOPPED ||
+		       vm_get_state(vm) == VM_FAILED;
+	for (size_t i = 0; i < json_array_size(states); i++)
+		if (streq(state, json_string_value(json_array_get(states, i))))
+			return true;
+	return false;
+}
+
+/* What would go. */
+static void reply_dry(struct batch *b)
+{
+	json_t *results = json_array();
+
+	for (size_t i = 0; i < b->n; i++)
+		(void)json_array_append_new(results,
+					    json_pack("{s:s, s:s, s:s}", "vm", b->targets[i].ref,
+						      "id", b->targets[i].id, "state", "queued"));
+	http_reply_json(b->req, 200, json_pack("{s:o}", "results", results));
+	batch_free(b);
+}
+
+void api_vm_prune(struct http_request *req, void *context)
+{
+	struct api *api = context;
+	struct prune_body body = { 0 };
+	struct batch *b;
+	struct error err;
+	size_t n = 0;
+
+	if (http_body(req) &&
+	    json_decode(http_body(req), prune_fields, ARRAY_SIZE(prune_fields), &body, &err) < 0) {
+		http_reply_error(req, &err, NULL);
+		return;
+	}
+	b = batch_new(req, api, TARGETS_MAX);
+	if (!b)
+		return;
+	for (struct vm *vm = vms_next(api->vms, ""); vm && n < TARGETS_MAX;
+	     vm = vms_next(api->vms, vm_row(vm)->id)) {
+		if (!prunable(vm, body.states))
+			continue;
+		(void)snprintf(b->targets[n].ref, sizeof(b->targets[n].ref), "%s",
+			       vm_row(vm)->name);
+		(void)snprintf(b->targets[n].id, sizeof(b->targets[n].id), "%s", vm_row(vm)->id);
+		n++;
+	}
+	b->n = n;
+	if (body.dry_run)
+		reply_dry(b);
+	else
+		run(b, vm_delete);
+}

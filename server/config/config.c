@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/config/config.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <ini.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/cleanup.h"
+#include "lib/base/fs.h"
+
+enum { FILE_MAX = 64 * 1024 };
+
+enum kind { NUMBER, TEXT };
+
+struct key {
+	const char *section;
+	const char *key;
+	enum kind kind;
+	int64_t least;
+	int64_t most;
+	const char *builtin;
+	const char *meaning;
+};
+
+#define KEY_ROW(name, section, key, kind, least, most, builtin, meaning) \
+	[CONFIG_##name] = { section, key, kind, least, most, builtin, meaning },
+static const struct key keys[] = { CONFIG_KEYS(KEY_ROW) };
+#undef KEY_ROW
+static_assert(ARRAY_SIZE(keys) == CONFIG_KEY_MAX_, "every key has a row");
+
+/* Words that a TEXT may be; a key without a row takes any text. */
+static const struct {
+	enum config_key key;
+	const char *words[5];
+} words[] = {
+	{ CONFIG_SERVER_LOG_LEVEL, { "error", "warn", "info", "debug" } },
+	{ CONFIG_SERVER_VMM, { "auto", "qemu", "firecracker" } },
+	{ CONFIG_VMS_NETWORK, { "auto", "none", "user", "bridge" } },
+};
+
+static const char *const source_names[] = {
+	[CONFIG_BUILTIN] = "builtin",
+	[CONFIG_HOST] = "host",
+	[CONFIG_FILE] = "config",
+	[CONFIG_OPTION] = "option",
+};
+static_assert(ARRAY_SIZE(source_names) == CONFIG_SOURCE_MAX_, "every source has a name");
+
+const char *config_source_name(enum config_source source)
+{
+	return source_names[source];
+}
+
+static int parse_number(const struct key *k, const char *text, int64_t *ret_number,
+			struct error *err)
+{
+	char *end = NULL;
+	long long n;
+
+	errno = 0;
+	n = strtoll(text, &end, 10);
+	if (errno || end == text || *end)
+		return error_set(err, ERR_INVALID, "%s.%s: '%.32s' is not a whole number",
+				 k->section, k->key, text);
+	if (n < k->least || n > k->most)
+		return error_set(err, ERR_INVALID, "%s.%s: %lld is not between %lld and %lld",
+				 k->section, k->key, n, (long long)k->least, (long long)k->most);
+	*ret_number = n;
+	return 0;
+}
+
+static int check_word(enum config_key key, const char *text, struct error *err)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		if (words[i].key != key)
+			continue;
+		for (size_t w = 0; words[i].words[w]; w++)
+			if (streq(words[i].words[w], text))
+				return 0;
+		return error_set(err, ERR_INVALID, "%s.%s: '%.32s' is none of %s",
+				 keys[key].section, keys[key].key, text, keys[key].meaning);
+	}
+	return 0;
+}
+
+int config_set(struct config *config, enum config_key key, const char *text,
+	       enum config_source source, struct error *err)
+{
+	struct config_value *v = &config->values[key];
+	int64_t number = 0;
+	int r;
+
+	if (strlen(text) >= sizeof(v->text))
+		return error_set(err, ERR_INVALID, "%s.%s: the value is too long",
+				 keys[key].section, keys[key].key);
+	r = keys[key].kind == NUMBER ? parse_number(&keys[key], text, &number, err)
+				     : check_word(key, text, err);
+	if (r < 0)
+		return r;
+	(void)snprintf(v->text, sizeof(v->text), "%s", text);
+	v->number = number;
+	v->source = source;
+	return 0;
+}
+
+static void set_number(struct config *config, enum config_key key, uint64_t number)
+{
+	char text[24];
+	struct error err;
+
+	(void)snprintf(text, sizeof(text), "%llu", (unsigned long long)number);
+	/* Within its bounds by the way it was computed. */
+	(void)!config_set(config, key, text, CONFIG_HOST, &err);
+}
+
+void config_init(struct config *config, const struct config_host *host)
+{
+	struct error err;
+
+	for (size_t i = 0; i < CONFIG_KEY_MAX_; i++) {
+		int r = config_set(config, (enum config_key)i, keys[i].builtin, CONFIG_BUILTIN,
+				   &err);
+
+		assert(r == 0);
+	}
+	/* A small host gets small VMs; a small disk is not filled with templates. */
+	if (host->memory_mib > 0 && host->memory_mib < 2048)
+		set_number(config, CONFIG_VMS_MEMORY, 256);
+	if (host->disk_mib > 0 && host->disk_mib / 20 < 1024)
+		set_number(config, CONFIG_VMS_DISK_RESERVE, host->disk_mib / 20);
+	if (host->disk_mib > 0 && host->disk_mib / 5 < 8192)
+		set_number(config, CONFIG_TEMPLATES_MAX, host->disk_mib / 5);
+}
+
+struct reading {
+	struct config *config;
+	struct error error; /* the first */
+};
+
+/* Called by inih for each line that has a key; 0 makes it remember the line's number. */
+static int on_key(void *data, const char *section, const char *name, const char *value)
+{
+	struct reading *r = data;
+	struct error err;
+
+	for (size_t i = 0; i < CONFIG_KEY_MAX_; i++) {
+		if (!streq(keys[i].section, section) || !streq(keys[i].key, name))
+			continue;
+		if (config_set(r->config, (enum config_key)i, value ? value : "", CONFIG_FILE,
+			       &err) == 0)
+			return 1;
+		if (r->error.code == ERR_NONE)
+			r->error = err;
+		return 0;
+	}
+	if (r->error.code == ERR_NONE)
+		(void)error_set(&r->error, ERR_INVALID,
+				"there is no key '%.64s' in section [%.64s]", name, section);
+	return 0;
+}
+
+int config_read(struct config *config, const char *path, struct error *err)
+{
+	struct reading reading = { .config = config };
+	autofree char *text = NULL;
+	size_t len = 0;
+	int r = read_file(path, FILE_MAX, &text, &len);
+
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return error_errno(err, r, "read %s", path);
+	if (memchr(text, '\0', len))
+		return error_set(err, ERR_INVALID, "%s is not a text file", path);
+	r = ini_parse_string(text, on_key, &reading);
+	if (r == 0)
+		return 0;
+	if (r < 0)
+		return error_errno(err, -ENOMEM, "read %s", path);
+	return error_set(err, ERR_INVALID, "%s:%d: %s", path, r,
+			 reading.error.code == ERR_NONE ? "neither a [section] nor 'key = value'"
+							: reading.error.msg);
+}
+
+int64_t config_number(const struct config *config, enum config_key key)
+{
+	assert(keys[key].kind == NUMBER);
+	return config->values[key].number;
+}
+
+const char *config_text(const struct config *config, enum config_key key)
+{
+	return config->values[key].text;
+}
+
+json_t *config_to_json(const struct config *config)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < CONFIG_KEY_MAX_; i++) {
+		const struct config_value *v = &config->values[i];
+		json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s}", "section", keys[i].section,
+				      "key", keys[i].key, "source", config_source_name(v->source),
+				      "builtin", keys[i].builtin, "meaning", keys[i].meaning);
+
+		(void)json_object_set_new(o, "value",
+					  keys[i].kind == NUMBER ? json_integer(v->number)
+								 : json_string(v->text));
+		(void)json_array_append_new(list, o);
+	}
+	return json_pack("{s:o}", "items", list);
+}

@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a request's headers to its handler. The order of the checks is the order in which a mistake
+ * should be told: framing, target, site, route, method, rights, media type, size, parameters, body.
+ */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/cleanup.h"
+#include "lib/base/clock.h"
+#include "lib/json/json.h"
+#include "server/http/accept.h"
+#include "server/http/static.h"
+
+/* --- framing: what another server on the way might read differently --- */
+
+struct header_scan {
+	size_t bytes;
+	unsigned int hosts, lengths, encodings, authorizations;
+	bool odd_encoding;
+	bool has_nul;
+};
+
+static enum MHD_Result scan_header(void *cls, enum MHD_ValueKind kind, const char *key,
+				   size_t key_len, const char *value, size_t value_len)
+{
+	struct header_scan *s = cls;
+
+	(void)kind;
+	s->bytes += key_len + value_len + 4;
+	if (!value)
+		return MHD_YES;
+	s->has_nul |= strlen(key) != key_len || strlen(value) != value_len;
+	if (!strcasecmp(key, "Host"))
+		s->hosts++;
+	else if (!strcasecmp(key, "Content-Length"))
+		s->lengths++;
+	else if (!strcasecmp(key, "Authorization"))
+		s->authorizations++;
+	else if (!strcasecmp(key, "Transfer-Encoding")) {
+		s->encodings++;
+		s->odd_encoding |= strcasecmp(value, "chunked") != 0;
+	}
+	return MHD_YES;
+}
+
+static int check_framing(struct http_request *req, struct header_scan *s, struct error *err)
+{
+	(void)MHD_get_connection_values_n(req->connection, MHD_HEADER_KIND, scan_header, s);
+	if (s->has_nul)
+		return error_set(err, ERR_BAD_REQUEST, "a header has a NUL byte");
+	if (s->bytes > HEADER_BYTES_MAX)
+		return error_set(err, ERR_TOO_LARGE, "the headers have more than %d bytes",
+				 HEADER_BYTES_MAX);
+	if (s->hosts == 0 && req->wants_host)
+		return error_set(err, ERR_BAD_REQUEST, "a request of HTTP/1.1 needs a Host header");
+	if (s->hosts > 1 || s->lengths > 1 || s->encodings > 1 || s->authorizations > 1)
+		return error_set(err, ERR_BAD_REQUEST,
+				 "a header that may stand once stands more often");
+	if (s->lengths && s->encodings)
+		return error_set(err, ERR_BAD_REQUEST,
+				 "both Content-Length and Transfer-Encoding are given");
+	if (s->odd_encoding)
+		return error_set(err, ERR_BAD_REQUEST, "the only transfer encoding is chunked");
+	return 0;
+}
+
+/* --- route --- */
+
+static void allow_header(const struct http_request *req, char *buf, size_t size)
+{
+	size_t len = (size_t)snprintf(buf, size, "OPTIONS");
+
+	for (unsigned int i = 0; i < METHOD_MAX_ && len < size; i++) {
+		if (!req->match.methods[i] || !req->match.methods[i]->handler)
+			continue;
+		len += (size_t)snprintf(buf + len, size - len, ", %s%s",
+					i == METHOD_GET ? "HEAD, " : "",
+					method_name((enum method)i));
+	}
+}
+
+static int find_route(struct http_request *req, struct error *err)
+{
+	enum method method = method_parse(req->method);
+	char allow[64];
+
+	if (req->uri_bad) {
+		*err = req->uri_error;
+		return error_to_errno(err);
+	}
+	if (route_find(req->server->document, &req->uri, &req->match) < 0)
+		return error_set(err, ERR_NOT_FOUND, "there is nothing at %.200s", req->uri.path);
+	if (method < METHOD_MAX_)
+		req->op = req->match.methods[method];
+	if (req->op && req->op->handler)
+		return 0;
+	req->op = NULL;
+	allow_header(req, allow, sizeof(allow));
+	http_reply_header(req, "Allow", allow);
+	return error_set(err, ERR_METHOD, "%.16s does not know %.16s", req->uri.path, req->method);
+}
+
+/* --- body --- */
+
+/* What curl -d says of everything is fine, but not from a browser: pages can send forms anywhere.
+ */
+static bool is_json_type(const char *type, bool browser)
+{
+	size_t n = strcspn(type, "; \t");
+
+	if (!browser && n == 33 && !strncasecmp(type, "application/x-www-form-urlencoded", n))
+		return true;
+	if (n == 16 && !strncasecmp(type, "application/json", n))
+		return true;
+	return n > 17 && !strncasecmp(type, "application/", 12) &&
+	       !strncasecmp(type + n - 5, "+json", 5);
+}
+
+static int check_body_headers(const struct http_request *req, const struct header_scan *s,
+			      struct error *err)
+{
+	const struct operation *op = req->op;
+	const char *length = http_header(req, "Content-Length");
+	const char *type = http_header(req, "Content-Type");
+	const char *encoding = http_header(req, "Content-Encoding");
+	unsigned long long n = length ? strtoull(length, NULL, 10) : 0;
+	/* An empty file is a file. */
+	bool empty_stream = length && op->body == BODY_STREAM;
+	bool has_body = n > 0 || s->encodings > 0 || empty_stream;
+
+	if (!has_body && op->body_required)
+		return error_set(err, ERR_BAD_REQUEST, "%s %s wants a body", req->method, op->path);
+	if (!has_body)
+		return 0;
+	if (op->body == BODY_NONE)
+		return error_set(err, ERR_BAD_REQUEST, "%s %s takes no body", req->method,
+				 op->path);
+	if (encoding && strcasecmp(encoding, "identity") != 0)
+		return error_set(err, ERR_MEDIA_TYPE, "Content-Encoding %.32s is not understood",
+				 encoding);
+	if (op->body == BODY_JSON && type && !is_json_type(type, req->by_cookie))
+		return error_set(err, ERR_MEDIA_TYPE, "%.64s is not application/json", type);
+	if (n > op->body_limit)
+		return error_set(err, ERR_TOO_LARGE,
+				 "the body has %llu bytes; at most %zu are taken", n,
+				 op->body_limit);
+	return 0;
+}
+
+static int check_accept(const struct http_request *req, struct error *err)
+{
+	static const char *const always[] = { "text/plain", "application/problem+json" };
+	const char *accept = http_header(req, "Accept");
+	char types[256];
+
+	if (req->op->n_reply_types == 0 ||
+	    accept_best(accept, req->op->reply_types, req->op->n_reply_types) >= 0 ||
+	    accept_best(accept, always, ARRAY_SIZE(always)) >= 0)
+		return 0;
+	types[0] = '\0';
+	for (size_t i = 0; i < req->op->n_reply_types; i++) {
+		size_t len = strlen(types);
+
+		(void)snprintf(types + len, sizeof(types) - len, "%s%s", i > 0 ? ", " : "",
+			       req->op->reply_types[i]);
+	}
+	return error_set(err, ERR_NOT_ACCEPTABLE, "%s %s replies with %s", req->method,
+			 req->op->path, types);
+}
+
+static int check_rate(struct http_request *req, struct error *err)
+{
+	char text[16];
+	int wait_s = 0;
+
+	if (req->op->method == METHOD_GET || !req->principal[0] ||
+	    rates_take(&req->server->rates, req->principal, clock_mono_us(), &wait_s))
+		return 0;
+	(void)snprintf(text, sizeof(text), "%d", wait_s);
+	http_reply_header(req, "Retry-After", text);
+	return error_set(err, ERR_RATE, "more than %d changes a second", CHANGES_PER_S);
+}
+
+/* --- parameters --- */
+
+static const char *const in_names[] = {
+	[PARAM_PATH] = "path",
+	[PARAM_QUERY] = "query",
+	[PARAM_HEADER] = "header",
+};
+
+/* Turns what has been added since `from` into errors of a parameter. */
+static void name_parameter(struct violations *v, size_t from, const struct param *p)
+{
+	for (size_t i = from; i < json_array_size(v->list); i++) {
+		json_t *entry = json_array_get(v->list, i);
+
+		(void)json_object_del(entry, "pointer");
+		(void)json_object_set_new(entry, "in", json_string(in_names[p->in]));
+		(void)json_object_set_new(entry, "parameter", json_string(p->name));
+	}
+}
+
+static json_t *query_value(const struct http_request *req, const struct param *p)
+{
+	size_t at = 0;
+	const char *text;
+	json_t *all;
+
+	if (!schema_is_array(p->schema)) {
+		text = uri_query(&req->uri, p->name);
+		return text ? schema_parse_text(p->schema, text) : NULL;
+	}
+	all = json_array();
+	while ((text = http_query_next(req, p->name, &at)) != NULL)
+		(void)json_array_append_new(all, schema_parse_text(schema_items(p->schema), text));
+	if (json_array_size(all) > 0)
+		return all;
+	json_decref(all);
+	return NULL;
+}
+
+static void check_param(const struct http_request *req, size_t index, struct violations *v)
+{
+	const struct param *p = &req->op->params[index];
+	json_auto_t *value = NULL;
+	const char *text = NULL;
+	size_t from = json_array_size(v->list);
+
+	if (p->in == PARAM_QUERY)
+		value = query_value(req, p);
+	else if (p->in == PARAM_PATH)
+		text = req->match.values[index];
+	else
+		text = http_header(req, p->name);
+	if (text)
+		value = schema_parse_text(p->schema, text);
+	if (text && !value) {
+		violations_add(v, "", "must be UTF-8 text", NULL);
+	} else if (value) {
+		if (schema_validate(p->schema, value, v) && streq(p->name, "fields"))
+			fields_check(req, v);
+	} else if (p->required) {
+		violations_add(v, "", "is required", NULL);
+	}
+	name_parameter(v, from, p);
+}
+
+static void check_query_names(const struct http_request *req, struct violations *v)
+{
+	for (size_t i = 0; i < req->uri.n_query; i++) {
+		struct param unknown = { .name = req->uri.query[i].name, .in = PARAM_QUERY };
+		size_t from = json_array_size(v->list);
+		const struct param *known = NULL;
+
+		for (size_t k = 0; k < req->op->n_params && !known; k++)
+			if (req->op->params[k].in == PARAM_QUERY &&
+			    streq(req->op->params[k].name, unknown.name))
+				known = &req->op->params[k];
+		if (!known) {
+			violations_add(v, "", "there is no such parameter", NULL);
+			name_parameter(v, from, &unknown);
+			continue;
+		}
+		for (size_t k = 0; k < i && !schema_is_array(known->schema); k++) {
+			if (!streq(req->uri.query[k].name, unknown.name))
+				continue;
+			violations_add(v, "", "is given more than once", NULL);
+			name_parameter(v, from, known);
+			break;
+		}
+	}
+}
+
+/* True when something is wrong, and has been replied. */
+static bool refuse_violations(struct http_request *req, struct violations *v, const char *what)
+{
+	struct error err = ERROR_INIT;
+
+	if (v->count == 0)
+		return false;
+	(void)error_set(&err, ERR_INVALID, "%zu %s not acceptable", v->count, what);
+	reply_problem(req, &err, NULL, v->list, v->count > VIOLATIONS_MAX);
+	violations_done(v);
+	return true;
+}
+
+static bool refuse_params(struct http_request *req)
+{
+	struct violations v = { 0 };
+
+	for (size_t i = 0; i < req->op->n_params; i++)
+		check_param(req, i, &v);
+	check_query_names(req, &v);
+	return refuse_violations(req, &v, v.count == 1 ? "parameter is" : "parameters are");
+}
+
+/* --- the three steps --- */
+
+static int check_headers(struct http_request *req, struct error *err)
+{
+	struct header_scan scan = { 0 };
+	int r = check_framing(req, &scan, err);
+
+	if (r < 0) {
+		req->close_after = true;
+		return r;
+	}
+	r = auth_check_site(req, err);
+	if (r == 0)
+		r = find_route(req, err);
+	if (r == 0)
+		r = auth_check(req, req->op->scope, err);
+	if (r == 0)
+		r = check_rate(req, err);
+	if (r == 0)
+		r = check_accept(req, err);
+	if (r == 0)
+		r = check_body_headers(req, &scan, err);
+	return r;
+}
+
+bool intake_headers(struct http_request *req)
+{
+	struct error err = ERROR_INIT;
+
+	if (check_headers(req, &err) < 0) {
+		if (err.code == ERR_NOT_FOUND && static_reply(req))
+			return true;
+		if (err.code == ERR_METHOD && streq(req->method, "OPTIONS")) {
+			http_reply_empty(req, 204);
+			return true;
+		}
+		if (err.code == ERR_UNAUTHENTICATED)
+			http_reply_header(req, "WWW-Authenticate", "Bearer realm=\"banger\"");
+		http_reply_error(req, &err, NULL);
+		return true;
+	}
+	if (refuse_params(req))
+		return true;
+	buf_init(&req->body, req->op->body_limit);
+	return false;
+}
+
+/* Of a body that nobody wants any more the end is awaited, within reason, so that the client reads
+ * the reply instead of a reset. */
+static bool discard(struct http_request *req, size_t *len)
+{
+	req->discarded += *len;
+	*len = 0;
+	return req->discarded <= DISCARD_MAX;
+}
+
+static void refuse_size(struct http_request *req)
+{
+	struct error err = ERROR_INIT;
+
+	(void)error_set(&err, ERR_TOO_LARGE, "the body has more than %zu bytes",
+			req->op->body_limit);
+	if (req->gone)
+		req->gone(req->gone_data);
+	http_reply_error(req, &err, NULL);
+}
+
+bool intake_body(struct http_request *req, const char *data, size_t *len)
+{
+	size_t taken = *len;
+
+	if (req->response)
+		return discard(req, len);
+	if (*len > req->op->body_limit - req->body_seen) {
+		refuse_size(req);
+		return discard(req, len);
+	}
+	if (req->upload)
+		taken = req->upload->data(req->upload_data, data, *len);
+	else if (buf_append(&req->body, data, *len) < 0)
+		return false;
+	req->body_seen += taken;
+	*len -= taken;
+	if (*len > 0 && req->response)
+		return discard(req, len);
+	if (*len > 0)
+		request_suspend(req);
+	return true;
+}
+
+void http_upload_begin(struct http_request *req, const struct http_upload_callbacks *callbacks,
+		       void *data)
+{
+	req->upload = callbacks;
+	req->upload_data = data;
+	http_on_gone(req, callbacks->gone, data);
+}
+
+void http_upload_resume(struct http_request *req)
+{
+	request_resume(req);
+}
+
+/* Deepest nesting of a JSON text, without reading it as JSON. */
+static unsigned int json_depth(const char *p, size_t len)
+{
+	unsigned int depth = 0;
+	unsigned int deepest = 0;
+	bool quoted = false;
+
+	for (size_t i = 0; i < len; i++) {
+		if (quoted) {
+			if (p[i] == '\\')
+				i++;
+			else if (p[i] == '"')
+				quoted = false;
+		} else if (p[i] == '"') {
+			quoted = true;
+		} else if (p[i] == '[' || p[i] == '{') {
+			depth++;
+			if (depth > deepest)
+				deepest = depth;
+		} else if ((p[i] == ']' || p[i] == '}') && depth > 0) {
+			depth--;
+		}
+	}
+	return deepest;
+}
+
+static int parse_body(struct http_request *req, struct error *err)
+{
+	const char *data = (const char *)buf_bytes(&req->body);
+	size_t len = buf_len(&req->body);
+
+	if (len == 0 && !req->op->body_required)
+		return 0;
+	if (len == 0)
+		return error_set(err, ERR_BAD_REQUEST, "%s %s wants a body", req->method,
+				 req->op->path);
+	if (json_depth(data, len) > JSON_DEPTH_MAX)
+		return error_set(err, ERR_BAD_REQUEST,
+				 "the JSON is nested more than %d levels deep", JSON_DEPTH_MAX);
+	req->json = json_parse(data, len, err);
+	return req->json ? 0 : error_to_errno(err);
+}
+
+void intake_run(struct http_request *req)
+{
+	buf_done(&req->body);
+	req->op->handler->fn(req, req->server->config.context);
+}
+
+void intake_dispatch(struct http_request *req)
+{
+	struct violations v = { 0 };
+	struct error err = ERROR_INIT;
+
+	if (req->op->body == BODY_JSON) {
+		if (parse_body(req, &err) < 0) {
+			http_reply_error(req, &err, NULL);
+			return;
+		}
+		if (req->json && !schema_validate(req->op->body_schema, req->json, &v) &&
+		    refuse_violations(req, &v, v.count == 1 ? "value is" : "values are"))
+			return;
+	}
+	if (req->op->idempotent && !replay_begin(req))
+		return;
+	intake_run(req);
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/http/uri.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/cleanup.h"
+
+static int hex(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+/* Length of the UTF-8 sequence at p, 0 when it is not one (overlong forms and surrogates included).
+ */
+static size_t utf8_len(const unsigned char *p)
+{
+	if (p[0] < 0x80)
+		return 1;
+	if (p[0] >= 0xc2 && p[0] <= 0xdf)
+		return (p[1] & 0xc0) == 0x80 ? 2 : 0;
+	if (p[0] >= 0xe0 && p[0] <= 0xef) {
+		if ((p[1] & 0xc0) != 0x80 || (p[2] & 0xc0) != 0x80)
+			return 0;
+		if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f))
+			return 0;
+		return 3;
+	}
+	if (p[0] >= 0xf0 && p[0] <= 0xf4) {
+		if ((p[1] & 0xc0) != 0x80 || (p[2] & 0xc0) != 0x80 || (p[3] & 0xc0) != 0x80)
+			return 0;
+		if ((p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
+			return 0;
+		return 4;
+	}
+	return 0;
+}
+
+static bool is_text(const char *s)
+{
+	const unsigned char *p = (const unsigned char *)s;
+
+	while (*p) {
+		size_t n = utf8_len(p);
+
+		if (n == 0 || *p < 0x20 || *p == 0x7f)
+			return false;
+		p += n;
+	}
+	return true;
+}
+
+int uri_decode(char *text, bool plus)
+{
+	char *out = text;
+
+	for (const char *p = text; *p; p++) {
+		if (*p == '%') {
+			int hi = hex(p[1]);
+			int lo = hi < 0 ? -1 : hex(p[2]);
+
+			if (lo < 0 || (hi == 0 && lo == 0))
+				return -EINVAL;
+			*out++ = (char)(hi << 4 | lo);
+			p += 2;
+		} else {
+			*out++ = plus && *p == '+' ? ' ' : *p;
+		}
+	}
+	*out = '\0';
+	return is_text(text) ? 0 : -EINVAL;
+}
+
+static int parse_segments(struct uri *uri, char *path, struct error *err)
+{
+	char *p = path + 1;
+
+	while (*p) {
+		size_t offset = (size_t)(p - path);
+		char *end = strchrnul(p, '/');
+		bool last = *end == '\0';
+
+		*end = '\0';
+		if (uri->n_segments == URI_SEGMENTS_MAX)
+			return error_set(err, ERR_BAD_REQUEST, "the path has more than %d segments",
+					 URI_SEGMENTS_MAX);
+		if (uri_decode(p, false) < 0)
+			return error_set(err, ERR_BAD_REQUEST,
+					 "the path has a bad escape or characters that may not "
+					 "stand there");
+		if (streq(p, ".") || streq(p, ".."))
+			return error_set(err, ERR_BAD_REQUEST, "the path has a . or .. segment");
+		uri->rest[uri->n_segments] = uri->path + offset;
+		uri->segments[uri->n_segments++] = p;
+		if (last)
+			break;
+		p = end + 1;
+	}
+	return 0;
+}
+
+static int parse_query(struct uri *uri, char *query, struct error *err)
+{
+	char *save = NULL;
+
+	for (char *p = strtok_r(query, "&", &save); p; p = strtok_r(NULL, "&", &save)) {
+		char *value = strchr(p, '=');
+		struct uri_pair *pair = &uri->query[uri->n_query];
+
+		if (uri->n_query == URI_QUERY_MAX)
+			return error_set(err, ERR_BAD_REQUEST,
+					 "the query has more than %d parameters", URI_QUERY_MAX);
+		if (value)
+			*value++ = '\0';
+		pair->name = p;
+		pair->value = value ? value : "";
+		if (uri_decode(p, true) < 0 || (value && uri_decode(value, true) < 0))
+			return error_set(err, ERR_BAD_REQUEST,
+					 "the query has a bad escape or characters that may not "
+					 "stand there");
+		uri->n_query++;
+	}
+	return 0;
+}
+
+/* Storage holds the target as it was sent, its path, and a copy to be cut up and decoded in place.
+ */
+int uri_parse(const char *target, struct uri *ret_uri, struct error *err)
+{
+	size_t len = strnlen(target, URI_LEN_MAX + 1);
+	struct uri uri = { 0 };
+	char *copy;
+	char *query;
+	int r;
+
+	if (len > URI_LEN_MAX)
+		return error_set(err, ERR_BAD_REQUEST, "the request target is longer than %d bytes",
+				 URI_LEN_MAX);
+	if (target[0] != '/')
+		return error_set(err, ERR_BAD_REQUEST, "the request target must begin with /");
+	uri.storage = malloc(3 * (len + 1));
+	if (!uri.storage)
+		return error_errno(err, -ENOMEM, "request target");
+	uri.target = uri.storage;
+	uri.path = uri.storage + len + 1;
+	copy = uri.path + len + 1;
+	memcpy(uri.target, target, len + 1);
+	memcpy(uri.path, target, len + 1);
+	memcpy(copy, target, len + 1);
+	query = strchr(copy, '?');
+	if (query) {
+		uri.path[query - copy] = '\0';
+		*query++ = '\0';
+	}
+	r = parse_segments(&uri, copy, err);
+	if (r == 0 && query)
+		r = parse_query(&uri, query, err);
+	if (r < 0) {
+		uri_done(&uri);
+		return r;
+	}
+	*ret_uri = uri;
+	return 0;
+}
+
+void uri_done(struct uri *uri)
+{
+	free(uri->storage);
+	*uri = (struct uri){ 0 };
+}
+
+const char *uri_query(const struct uri *uri, const char *name)
+{
+	for (size_t i = 0; i < uri->n_query; i++)
+		if (streq(uri->query[i].name, name))
+			return uri->query[i].value;
+	return NULL;
+}

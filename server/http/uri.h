@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The request target taken apart: path segments and query parameters, each percent-decoded by
+ * itself, so that an escaped slash stays inside its segment. What could be read in two ways is
+ * refused: a bad escape, a NUL or control character, "." and "..", bytes that are not UTF-8.
+ */
+#pragma once
+
+#include "lib/base/error.h"
+
+enum { URI_LEN_MAX = 8192, URI_SEGMENTS_MAX = 64, URI_QUERY_MAX = 64 };
+
+struct uri_pair {
+	const char *name;
+	const char *value;
+};
+
+struct uri {
+	char *storage;
+	char *target; /* as sent */
+	char *path;   /* as sent, without the query */
+	const char *segments[URI_SEGMENTS_MAX];
+	const char *rest[URI_SEGMENTS_MAX]; /* where each segment begins in `path` */
+	size_t n_segments;
+	struct uri_pair query[URI_QUERY_MAX];
+	size_t n_query;
+};
+
+/* `target` in origin form ("/vms?limit=3"). A trailing slash does not count. */
+int uri_parse(const char *target, struct uri *ret_uri, struct error *err) MUST_USE;
+void uri_done(struct uri *uri);
+
+/* The first value of a query parameter, or NULL. */
+const char *uri_query(const struct uri *uri, const char *name);
+
+/* Decodes in place; `plus` also turns "+" into a space. 0 or -EINVAL. */
+int uri_decode(char *text, bool plus) MUST_USE;

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Kernels from files: of this machine, or downloaded with a known digest. A Debian package, or a
+ * kernel by itself with, optionally, a folder of modules.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/cleanup.h"
+#include "lib/base/fs.h"
+#include "server/image/image.h"
+#include "server/image/inflate.h"
+#include "server/image/kernel_modules.h"
+#include "server/image/kernel_package.h"
+#include "server/image/manifest.h"
+#include "server/image/vmlinux.h"
+#include "server/registry/download.h"
+
+/* In bytes: of a kernel's file, of one that was compressed, of a list. */
+#define FILE_MAX_BYTES (1ULL << 30)
+
+enum { VMLINUX_MAX = 512 << 20 };
+
+static const char package_mark[] = "!<arch>\n";
+
+struct mapping {
+	void *p;
+	size_t len;
+};
+
+static void mapping_done(struct mapping *m)
+{
+	if (m->p)
+		(void)munmap(m->p, m->len);
+}
+
+static int map(int fd, struct mapping *ret_mapping, struct error *err)
+{
+	struct stat st;
+	void *p;
+
+	if (fstat(fd, &st) < 0)
+		return error_errno(err, -errno, "stat the kernel");
+	if (!S_ISREG(st.st_mode) || st.st_size == 0)
+		return error_set(err, ERR_INVALID, "it is no file, or an empty one");
+	if ((uint64_t)st.st_size > FILE_MAX_BYTES)
+		return error_set(err, ERR_TOO_LARGE, "more than %llu bytes are no kernel",
+				 (unsigned long long)FILE_MAX_BYTES);
+	p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (p == MAP_FAILED)
+		return error_errno(err, -errno, "map the kernel");
+	*ret_mapping = (struct mapping){ .p = p, .len = (size_t)st.st_size };
+	return 0;
+}
+
+/* What is compressed as a whole (vmlinux.gz, .xz, .zst) is unpacked first. */
+static int write_vmlinux(const struct mapping *file, int fd, struct kernel_info *info,
+			 struct error *err)
+{
+	struct buf plain CLEANUP(buf_done) = { 0 };
+	const void *image = file->p;
+	size_t len = file->len;
+	int r = 0;
+
+	buf_init(&plain, VMLINUX_MAX);
+	if (vmlinux_kind(image, len) == VMLINUX_UNKNOWN) {
+		r = inflate_bytes(image, len, UINT64_MAX, VMLINUX_MAX, inflate_to_buf, &plain, err);
+		if (r < 0)
+			return error_set(err, ERR_INVALID,
+					 "neither a bzImage nor a 64-bit x86 ELF kernel");
+		image = buf_bytes(&plain);
+		len = buf_len(&plain);
+	}
+	r = vmlinux_extract(image, len, fd, err);
+	return r < 0 ? r : vmlinux_version(image, len, info->version, sizeof(info->version), err);
+}
+
+static int take_kernel(struct staging *staging, const struct mapping *file, const char *modules,
+		       struct op *op, struct kernel_info *info, struct error *err)
+{
+	autoclose int fd = open_beneath(staging->fd, "vmlinux", O_RDWR | O_CREAT | O_EXCL, 0600);
+	struct mapping elf CLEANUP(mapping_done) = { 0 };
+	autofree char *builtin = NULL;
+	json_auto_t *list = json_array();
+	int r;
+
+	if (fd < 0 || !list)
+		return error_errno(err, fd < 0 ? fd : -ENOMEM, "create vmlinux");
+	op_stage(op, "unpack");
+	r = write_vmlinux(file, fd, info, err);
+	if (r == 0)
+		r = map(fd, &elf, err);
+	if (r < 0)
+		return r;
+	if (!vmlinux_has_pvh(elf.p, elf.len))
+		return error_set(err, ERR_INVALID,
+				 "the kernel lacks the PVH note that starts it as an ELF file; "
+				 "build it with CONFIG_PVH=y");
+	builtin = vmlinux_builtin(elf.p, elf.len);
+	if (!builtin)
+		return error_errno(err, -ENOMEM, "unpack");
+	op_stage(op, "modules");
+	r = kernel_modules_take(staging, modules, builtin, op, list, err);
+	op_stage(op, "digest");
+	return r < 0 ? r : kernel_publish(staging, info, list, err);
+}
+
+static int import_fd(const struct image_paths *paths, int fd, const char *modules, struct op *op,
+		     struct kernel_info *info, struct error *err)
+{
+	struct staging staging CLEANUP(staging_done) = STAGING_INIT;
+	struct mapping file CLEANUP(mapping_done) = { 0 };
+	int r = map(fd, &file, err);
+
+	(void)snprintf(info->cmdline, sizeof(info->cmdline), "%s", KERNEL_PACKAGE_CMDLINE);
+	if (r == 0)
+		r = staging_open(paths->kernels, &staging, err);
+	if (r < 0)
+		return r;
+	if (file.len < strlen(package_mark) ||
+	    memcmp(file.p, package_mark, strlen(package_mark)) != 0)
+		return take_kernel(&staging, &file, modules, op, info, err);
+	if (modules)
+		return error_set(err, ERR_INVALID, "a package brings its own modules");
+	op_stage(op, "unpack");
+	return kernel_from_package(&staging, fd, op, info, err);
+}
+
+int kernel_import_file(const struct image_paths *paths, const char *path, const char *modules,
+		       struct op *op, struct kernel_info *ret_info, struct error *err)
+{
+	autoclose int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	struct kernel_info info = { .name = "file" };
+	int r;
+
+	if (fd < 0)
+		return error_set(err, ERR_INVALID, "open %s: %s", path, strerrordesc_np(errno));
+	(void)snprintf(info.source, sizeof(info.source), "%.500s", path);
+	r = import_fd(paths, fd, modules, op, &info, err);
+	if (r < 0)
+		return error_wrap(err, "%.200s", path);
+	*ret_info = info;
+	return 0;
+}
+
+int kernel_import_url(const struct image_paths *paths, const struct registry_settings *settings,
+		      const char *url, const char *sha256, struct op *op,
+		      struct kernel_info *ret_info, struct error *err)
+{
+	struct staging staging CLEANUP(staging_done) = STAGING_INIT;
+	struct kernel_info info = { .name = "download" };
+	autoclose int fd = -1;
+	int r = staging_open(paths->kernels, &staging, err);
+
+	if (r < 0)
+		return r;
+	fd = open_beneath(staging.fd, "download", O_RDWR | O_CREAT | O_EXCL, 0600);
+	if (fd < 0)
+		return error_errno(err, fd, "create the download");
+	op_stage(op, "download");
+	r = download_file(settings, url, sha256, FILE_MAX_BYTES, fd, op, err);
+	if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
+		r = error_errno(err, -errno, "read the download");
+	(void)snprintf(info.source, sizeof(info.source), "%.500s", url);
+	if (r == 0)
+		r = import_fd(paths, fd, NULL, op, &info, err);
+	if (r < 0)
+		return error_wrap(err, "%.200s", url);
+	*ret_info = info;
+	return 0;
+}

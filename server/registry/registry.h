@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An image of a registry: which one it is, its configuration and its layers. */
+#pragma once
+
+#include "server/registry/blobs.h"
+
+struct pulled {
+	char digest[OCI_DIGEST_SIZE]; /* of the manifest for this machine */
+	struct oci_manifest manifest;
+	json_t *config;   /* as of oci_config_parse() */
+	char created[64]; /* as the image says; "" when it does not */
+	int *layers;      /* descriptors, after registry_layers() */
+	size_t n_layers;
+};
+
+#define PULLED_INIT ((struct pulled){ .config = NULL })
+void pulled_done(struct pulled *pulled);
+
+/* Manifest and configuration, both held against their digests. */
+int registry_resolve(struct registry *registry, struct pulled *ret_pulled,
+		     struct error *err) MUST_USE;
+/* The layers, into the folder and opened. */
+int registry_layers(struct registry *registry, const char *folder, struct pulled *pulled,
+		    struct error *err) MUST_USE;

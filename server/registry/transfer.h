@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One GET on its way: what fetch.c keeps of it. */
+#pragma once
+
+#include <curl/curl.h>
+#include <inttypes.h>
+#include <sys/socket.h>
+
+#include "server/registry/fetch.h"
+
+enum transfer_state { TRANSFER_NEW, TRANSFER_RUNNING, TRANSFER_WAITING, TRANSFER_DONE };
+
+struct transfer {
+	struct registry *registry;
+	struct fetch *fetch;
+	struct error *err; /* of the whole batch */
+	CURL *easy;
+	struct curl_slist *headers;
+	enum transfer_state state;
+	char url[FETCH_URL_MAX];
+	bool at_registry; /* the URL is the registry's own */
+	unsigned int redirects;
+	unsigned int challenges;
+	unsigned int tries;     /* in a row that brought nothing */
+	unsigned int all_tries; /* a registry that cuts each reply short is not asked for ever */
+	unsigned int token_age; /* of the token that went with it */
+	int64_t wake_us;        /* when it is tried again */
+	uint64_t have;          /* bytes that the sink has */
+	uint64_t got;           /* of them, in this attempt */
+	int sink_result;
+	bool in_body;
+	bool refused_address;
+	/* from the reply */
+	char location[FETCH_URL_MAX];
+	char challenge[2048];
+	char range[128];
+	unsigned int retry_after_s;
+	char why[CURL_ERROR_SIZE];
+};
+
+/* Loopback, link-local, of a private network, or of no kind that is known. */
+bool address_is_private(const struct sockaddr *address);

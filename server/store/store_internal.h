@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the store share; nobody else includes it. */
+#pragma once
+
+#include <sqlite3.h>
+
+#include "server/store/statements.h"
+#include "server/store/store.h"
+
+struct store {
+	sqlite3 *db;
+	sqlite3_stmt *stmt[STMT_MAX_];
+	bool is_new;
+};
+
+/* The tables, one string; the first and only version. */
+extern const char store_schema[];
+
+/*
+ * Binds ?1… by the letters of `types`: t text (const char *, NULL is NULL), i int64_t. Then the
+ * caller steps the statement with store_step() and ends with store_reset(), or does all at once
+ * with store_change().
+ */
+sqlite3_stmt *store_bind(struct store *store, enum statement which, const char *types, ...);
+/* 1: a row, 0: no more, negative: error. */
+int store_step(struct store *store, enum statement which, struct error *err) MUST_USE;
+void store_reset(struct store *store, enum statement which);
+
+/* Steps a bound statement that returns no rows; the number of rows changed, or an error. */
+int store_run(struct store *store, enum statement which, struct error *err) MUST_USE;
+
+#define store_change(store, which, err, types, ...)                \
+	((void)store_bind((store), (which), (types), __VA_ARGS__), \
+	 store_run((store), (which), (err)))
+
+/* Column as text; "" for NULL. Valid until the next step. */
+const char *store_text(sqlite3_stmt *stmt, int column);
+/* Copies a text column; what does not fit is cut (the schema's CHECKs keep it from happening). */
+void store_copy(sqlite3_stmt *stmt, int column, char *dst, size_t size);

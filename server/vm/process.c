@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A VM and its process: what is watched while there is one, and the one clean-up path when it has
+ * gone.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/base/cleanup.h"
+#include "lib/base/fs.h"
+#include "lib/base/log.h"
+#include "server/vm/execs_internal.h"
+#include "server/vm/forward_internal.h"
+#include "server/vm/identity.h"
+#include "server/vm/network.h"
+#include "server/vm/stats.h"
+#include "server/vm/vm_internal.h"
+
+static void wake(struct vm *vm)
+{
+	uint64_t one = 1;
+
+	if (vm->wake_fd >= 0)
+		(void)!write(vm->wake_fd, &one, sizeof(one));
+}
+
+static int open_link(void *data)
+{
+	struct vm *vm = data;
+
+	return vm->driver->open_link(&vm->boot.config);
+}
+
+/* What an earlier server had started or woken up has all that it needs; it runs. */
+static void on_refreshed(void *data, const json_t *reply, const struct error *err)
+{
+	struct vm *vm = data;
+
+	(void)reply;
+	/* Asked again when the link is back. */
+	if (err && !(vm->guest && guest_is_up(vm->guest)))
+		return;
+	if (err)
+		log_fields(LOG_WARN, "no new random numbers for an adopted guest", "vm", vm->row.id,
+			   "error", err->msg, NULL);
+	if (vm->wake_fd < 0 && vm->state == VM_STARTING)
+		vm_set_state(vm, VM_RUNNING, NULL,
+			     vm->degraded ? "the guest's root is not as asked; see its log" : "",
+			     NULL, NULL);
+}
+
+static void on_up(void *data, const struct guest_info *info)
+{
+	struct vm *vm = data;
+	struct error err;
+
+	vm->agent_up = true;
+	vm_forwards_serve(vm);
+	vm->degraded = info->degraded;
+	(void)snprintf(vm->row.boot_id, sizeof(vm->row.boot_id), "%s", info->boot_id);
+	if (vms_set_process(vm->vms->c.store, &vm->row, &err) < 0) {
+		vm->unsaved = true;
+		log_fields(LOG_ERROR, "boot id not stored", "vm", vm->row.id, "error", err.msg,
+			   NULL);
+	}
+	if (info->degraded)
+		log_fields(LOG_WARN, "guest is degraded", "vm", vm->row.id, "problem",
+			   info->problem, NULL);
+	if (vm->wake_fd >= 0)
+		wake(vm);
+	else if (vm->state == VM_STARTING)
+		vm_identify(vm, false, "", on_refreshed, vm);
+}
+
+static void on_down(void *data, const struct error *why)
+{
+	struct vm *vm = data;
+
+	log_fields(LOG_DEBUG, "guest link down", "vm", vm->row.id, "error", why->msg, NULL);
+}
+
+/* Wait status of our own child, -1 of an adopted process. */
+static int reap(const struct proc *proc)
+{
+	int status = -1;
+
+	if (proc_wait(proc, 0, -1, &status) < 0)
+		status = -1;
+	return status;
+}
+
+/*
+ * An adopted process hides its status. The last line that a Linux kernel prints, at every log
+ * level, is "reboot: Restarting system" or "reboot: Power down".
+ */
+static bool kernel_said_goodbye(struct vm *vm)
+{
+	autoclose int dir = open_beneath(vm->vms->vms_fd, vm->row.id, O_RDONLY | O_DIRECTORY, 0);
+	autofree char *log = NULL;
+	size_t len = 0;
+	const char *last;
+
+	console_free(vm->console); /* with what is still in its socket */
+	vm->console = NULL;
+	if (dir < 0 || console_read_log(dir, &log, &len) < 0)
+		return false;
+	while (len > 0 && (log[len - 1] == '\n' || log[len - 1] == '\r'))
+		len--;
+	last = len > 0 ? memrchr(log, '\n', len) : NULL;
+	last = last ? last : log;
+	return memmem(last, (size_t)(log + len - last), "reboot: ", strlen("reboot: ")) != NULL;
+}
+
+static void on_exit_event(void *data, uint32_t events)
+{
+	struct vm *vm = data;
+	int status = reap(&vm->proc);
+	char reason[256] = "";
+	bool clean;
+
+	(void)events;
+	loop_fd_remove(vm->exit_source);
+	vm->exit_source = NULL;
+	vm->driver->explain_exit(&vm->boot.config, status, reason, sizeof(reason));
+	clean = status == 0;
+	if (status == -1) {
+		clean = kernel_said_goodbye(vm);
+		(void)snprintf(reason, sizeof(reason),
+			       "the monitor ended, and the guest had not powered off");
+	}
+	vm->ended = true;
+	(void)snprintf(vm->end_reason, sizeof(vm->end_reason), "%s",
+		       clean ? "the guest powered off" : reason);
+	if (vm->being_ended)
+		return;
+	if (vm->wake_fd >= 0)
+		wake(vm);
+	else if (vm->state == VM_RUNNING || vm->state == VM_PAUSED || vm->state == VM_STARTING) {
+		vm_detach(vm, clean ? VM_STOPPED : VM_FAILED, vm->end_reason, NULL, NULL);
+		vm_network_close_later(vm);
+	}
+}
+
+static void open_console(struct vm *vm)
+{
+	autoclose int dir = open_beneath(vm->vms->vms_fd, vm->row.id, O_RDONLY | O_DIRECTORY, 0);
+	int fd = vm->driver->open_console(&vm->boot.config);
+	int r = fd;
+
+	if (fd >= 0 && dir < 0)
+		close_keep_errno(fd);
+	else if (fd >= 0)
+		r = console_new(vm->vms->c.loop, fd, take_fd(&dir), &vm->console);
+	/* A VM without its console still serves; say why the log is empty. */
+	if (r < 0)
+		log_fields(LOG_WARN, "no console", "vm", vm->row.id, "error", strerrordesc_np(-r),
+			   NULL);
+}
+
+int vm_attach(struct vm *vm, const struct vmm_driver *driver, struct proc *proc, struct error *err)
+{
+	static const struct guest_callbacks callbacks = { .open = open_link,
+							  .up = on_up,
+							  .down = on_down };
+	struct loop *loop = vm->vms->c.loop;
+	int r;
+
+	vm->driver = driver;
+	vm->proc = *proc;
+	*proc = PROC_INIT;
+	vm->being_ended = false;
+	vm->ended = false;
+	vm->lost_told = false;
+	vm->agent_up = false;
+	(void)snprintf(vm->row.vmm, sizeof(vm->row.vmm), "%s", driver->name);
+	vm->row.pid = vm->proc.pid;
+	vm->row.start_time = (int64_t)vm->proc.start_time;
+	r = vms_set_process(vm->vms->c.store, &vm->row, err);
+	if (r < 0)
+		return r;
+	r = loop_fd_add(loop, vm->proc.pidfd, EPOLLIN, on_exit_event, vm, &vm->exit_source);
+	if (r == 0)
+		r = guest_new(loop, &callbacks, vm, &vm->guest);
+	if (r < 0)
+		return error_errno(err, r, "watch VM '%s'", vm->row.name);
+	open_console(vm);
+	vm_execs_attach(vm);
+	vm_forwards_attach(vm);
+	vm_touch(vm);
+	vm_arm_idle(vm);
+	vms_measure(vm->vms);
+	return 0;
+}
+
+void vm_remove_run_dir(struct vm *vm)
+{
+	int r = remove_tree_at(vm->vms->run_fd, vm->row.id);
+
+	if (r < 0)
+		log_fields(LOG_WARN, "run folder not removed", "vm", vm->row.id, "error",
+			   strerrordesc_np(-r), NULL);
+}
+
+void vm_detach(struct vm *vm, enum vm_state state, const char *reason, const char *by,
+	       const char *op_id)
+{
+	struct guest *guest;
+	struct error err;
+
+	vm_execs_detach(vm, state == VM_SUSPENDED);
+	vm_forwards_detach(vm);
+	guest = vm->guest;
+	vm->guest = NULL;
+	guest_free(guest);
+	console_free(vm->console);
+	vm->console = NULL;
+	loop_fd_remove(vm->exit_source);
+	vm->exit_source = NULL;
+	if (vm->proc.pidfd >= 0)
+		(void)reap(&vm->proc);
+	proc_done(&vm->proc);
+	vm_remove_run_dir(vm);
+	vm->agent_up = false;
+	vm->row.pid = 0;
+	vm->row.start_time = 0;
+	if (vms_set_process(vm->vms->c.store, &vm->row, &err) < 0) {
+		vm->unsaved = true;
+		log_fields(LOG_ERROR, "end of process not stored", "vm", vm->row.id, "error",
+			   err.msg, NULL);
+	}
+	if (vm->state != state)
+		vm_set_state(vm, state, NULL, reason, by, op_id);
+}

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Everything that ends a VM's process: stop, kill, restart, delete. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/pidfd.h>
+
+#include "lib/base/cleanup.h"
+#include "lib/base/clock.h"
+#include "lib/base/fs.h"
+#include "lib/base/log.h"
+#include "server/vm/network.h"
+#include "server/vm/suspend.h"
+#include "server/vm/vm_internal.h"
+
+enum { POLITE_MS = 15 * 1000, SIGNAL_MS = 5 * 1000, KILL_MS = 10 * 1000 };
+
+/* --- on the loop --- */
+
+/* The process in a form that a worker can wait for; from now on its end is no surprise. */
+static int take_over(struct vm *vm, void *data, struct error *err)
+{
+	int *fd = data;
+
+	vm->being_ended = true;
+	*fd = vm->proc.pidfd < 0 ? -1 : fcntl(vm->proc.pidfd, F_DUPFD_CLOEXEC, 3);
+	if (vm->proc.pidfd >= 0 && *fd < 0)
+		return error_errno(err, -errno, "process of VM '%s'", vm->row.name);
+	return 0;
+}
+
+static void ignore_reply(void *data, const json_t *reply, const struct error *err)
+{
+	(void)data;
+	(void)reply;
+	(void)err;
+}
+
+static int ask_guest(struct vm *vm, void *data, struct error *err)
+{
+	bool *asked = data;
+
+	(void)err;
+	*asked = vm->guest && guest_is_up(vm->guest) && vm->state == VM_STOPPING;
+	if (*asked)
+		guest_call(vm->guest, "/poweroff", NULL, POLITE_MS, ignore_reply, NULL);
+	return 0;
+}
+
+struct ending {
+	enum vm_state state;
+	const char *reason;
+	const char *who;
+	const char *op;
+};
+
+static int detach(struct vm *vm, void *data, struct error *err)
+{
+	const struct ending *e = data;
+
+	(void)err;
+	vm_detach(vm, e->state, e->reason, e->who, e->op);
+	return 0;
+}
+
+/* Given up half-way: the end of the process is anybody's again, or has come already. */
+static int hand_back(struct vm *vm, void *data, struct error *err)
+{
+	const struct ending *e = data;
+
+	(void)err;
+	vm->being_ended = false;
+	if (vm->ended) {
+		vm_detach(vm, VM_STOPPED, vm->end_reason, e->who, e->op);
+		vm_network_close_later(vm);
+	}
+	return 0;
+}
+
+static int set_state(struct vm *vm, void *data, struct error *err)
+{
+	const struct ending *e = data;
+
+	(void)err;
+	if (vm->state != e->state && vm_state_may_follow(vm->state, e->state))
+		vm_set_state(vm, e->state, e->state == VM_DELETING ? "deleted" : "stopped", "",
+			     e->who, e->op);
+	return 0;
+}
+
+/* --- on the worker --- */
+
+static int wait_gone(int pidfd, int timeout_ms, int cancel_fd)
+{
+	int64_t deadline = clock_mono_us() + (int64_t)timeout_ms * 1000;
+
+	for (;;) {
+		struct pollfd p[2] = { { .fd = pidfd, .events = POLLIN },
+				       { .fd = cancel_fd, .events = POLLIN } };
+		int64_t left = (deadline - clock_mono_us() + 999) / 1000;
+
+		if (left < 0)
+			left = 0;
+		if (poll(p, 2, (int)left) < 0 && errno != EINTR)
+			return -errno;
+		if (p[0].revents)
+			return 0;
+		if (p[1].revents)
+			return -ECANCELED;
+		if (left == 0)
+			return -ETIMEDOUT;
+	}
+}
+
+/*
+ * What can't be taken away now is, by the next start of the VM or by its deletion, which does not
+ * end before it is.
+ */
+static int close_network(const struct verb_job *job, struct error *err)
+{
+	struct error failed = ERROR_INIT;
+	int r = vm_network_close(job, &failed);
+
+	if (r == 0)
+		return 0;
+	if (job->verb == VM_VERB_DELETE) {
+		*err = failed;
+		return r;
+	}
+	log_fields(LOG_WARN, "network not taken away", "vm", job->id, "error", failed.msg, NULL);
+	return 0;
+}
+
+int vm_end_process(struct op *op, struct verb_job *job, int polite_ms, enum vm_state state,
+		   const char *reason, struct error *err)
+{
+	struct ending e = { .state = state, .reason = reason, .who = job->who, .op = op_id(op) };
+	autoclose int pidfd = -1;
+	bool asked = false;
+	int r = vm_on_loop(job, take_over, &pidfd, err);
+
+	if (r < 0)
+		return r;
+	if (pidfd >= 0 && polite_ms > 0 && job->verb != VM_VERB_KILL) {
+		op_stage(op, "guest");
+		(void)!vm_on_loop(job, ask_guest, &asked, err);
+		if (asked && wait_gone(pidfd, polite_ms, op_cancel_fd(op)) == -ECANCELED) {
+			(void)!vm_on_loop(job, hand_back, &e, err);
+			return op_check(op, err);
+		}
+	}
+	if (pidfd >= 0 && job->signo && job->signo != SIGKILL) {
+		op_stage(op, "signal");
+		if (pidfd_send_signal(pidfd, job->signo, NULL, 0) == 0)
+			(void)!wait_gone(pidfd, SIGNAL_MS, op_cancel_fd(op));
+	}
+	if (pidfd >= 0) {
+		op_stage(op, "vmm");
+		(void)pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
+		/* A process in the kernel's hands (a dying disk, say) may take long; it is not ours
+		 * to give up on. */
+		r = wait_gone(pidfd, KILL_MS, -1);
+		if (r < 0)
+			return error_errno(err, r, "the VMM of '%s' does not end", job->id);
+	}
+	r = close_network(job, err);
+	if (r < 0 || state == VM_STATE_MAX_)
+		return r;
+	op_stage(op, "clean-up");
+	return vm_on_loop(job, detach, &e, err);
+}
+
+/* Killing a suspended VM drops its memory. */
+static int drop_memory(struct vm *vm, void *data, struct error *err)
+{
+	const struct ending *e = data;
+
+	(void)err;
+	if (vm->state == VM_SUSPENDED) {
+		suspend_discard(vm);
+		vm_set_state(vm, VM_STOPPED, "stopped",
+			     "its suspended memory was dropped on request", e->who, e->op);
+	}
+	return 0;
+}
+
+static int run_stop(struct op *op, void *data, struct error *err)
+{
+	struct verb_job *job = data;
+	struct ending stopping = { .state = VM_STOPPING, .who = job->who, .op = op_id(op) };
+	int r = vm_on_loop(job, drop_memory, &stopping, err);
+
+	if (r == 0)
+		r = vm_on_loop(job, set_state, &stopping, err);
+
+	if (r < 0)
+		return r;
+	return vm_end_process(op, job, job->force ? 0 : POLITE_MS, VM_STOPPED,
+			      job->force ? "killed on request" : "stopped on request", err);
+}
+
+static int run_restart(struct op *op, void *data, struct error *err)
+{
+	int r = run_stop(op, data, err);
+
+	return r < 0 ? r : vm_run_start(op, data, err);
+}
+
+static int forget(struct vm *vm, void *data, struct error *err)
+{
+	const struct ending *e = data;
+	struct vms *vms = vm->vms;
+	char id[sizeof(vm->row.id)];
+	char name[sizeof(vm->row.name)];
+	int r = vms_delete(vms->c.store, vm->row.id, err);
+
+	if (r < 0)
+		return r;
+	(void)snprintf(id, sizeof(id), "%s", vm->row.id);
+	(void)snprintf(name, sizeof(name), "%s", vm->row.name);
+	vm_free(vm);
+	events_emit(vms->c.events, &(struct event){ .kind = "vm.deleted",
+						    .target = id,
+						    .target_name = name,
+						    .by = e->who,
+						    .operation = e->op });
+	return 0;
+}
+
+/* Goes to the end whatever fails on the way; the row stays until every resource is gone. */
+static int run_delete(struct op *op, void *data, struct error *err)
+{
+	struct verb_job *job = data;
+	struct ending deleting = { .state = VM_DELETING, .who = job->who, .op = op_id(op) };
+	int r = vm_on_loop(job, set_state, &deleting, err);
+
+	if (r < 0 && err->code == ERR_NOT_FOUND)
+		return 0;
+	if (r == 0)
+		r = vm_end_process(op, job, 0, VM_DELETING, "", err);
+	if (r < 0)
+		return r;
+	op_stage(op, "disk");
+	r = remove_tree_at(job->vms->vms_fd, job->id);
+	if (r < 0)
+		return error_errno(err, r, "remove the disk of VM %s", job->id);
+	return vm_on_loop(job, forget, &deleting, err);
+}
+
+static int submit(struct vm *vm, struct verb_job *job, const char *kind, op_run_fn *run,
+		  const char *who, struct op **ret_op, struct error *err)
+{
+	int r = vm_state_allows(vm->state, job->verb, vm->row.name, err);
+
+	if (r < 0)
+		return r;
+	(void)snprintf(job->who, sizeof(job->who), "%s", who);
+	if (job->verb == VM_VERB_KILL || job->verb == VM_VERB_DELETE)
+		ops_cancel_queue(vm->vms->c.ops, vm->row.id);
+	return vm_submit(vm, kind, run, job, ret_op, err);
+}
+
+int vm_stop(struct vm *vm, const char *who, struct op **ret_op, struct error *err)
+{
+	struct verb_job job = { .verb = VM_VERB_STOP };
+
+	return submit(vm, &job, "vm.stop", run_stop, who, ret_op, err);
+}
+
+int vm_restart(struct vm *vm, const char *who, struct op **ret_op, struct error *err)
+{
+	struct verb_job job = { .verb = VM_VERB_RESTART };
+
+	return submit(vm, &job, "vm.restart", run_restart, who, ret_op, err);
+}
+
+int vm_kill_by(struct vm *vm, int signo, const char *who, struct op **ret_op, struct error *err)
+{
+	struct verb_job job = { .verb = VM_VERB_KILL, .force = true, .signo = signo };
+
+	return submit(vm, &job, "vm.kill", run_stop, who, ret_op, err);
+}
+
+int vm_kill(struct vm *vm, const char *who, struct op **ret_op, struct error *err)
+{
+	return vm_kill_by(vm, SIGKILL, who, ret_op, err);
+}
+
+/* A second delete joins the first one: deleting twice at once must not run over a freed VM. */
+int vm_delete(struct vm *vm, const char *who, struct op **ret_op, struct error *err)
+{
+	struct verb_job job = { .verb = VM_VERB_DELETE, .force = true };
+
+	if (vm->op && !op_ended(vm->op) && streq(op_kind(vm->op), "vm.delete")) {
+		*ret_op = vm->op;
+		return 0;
+	}
+	return submit(vm, &job, "vm.delete", run_delete, who, ret_op, err);
+}

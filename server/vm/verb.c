@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Verbs as operations on a VM's own queue, and the way from a worker to the loop and back. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "server/vm/snapshot.h"
+#include "server/vm/vm_internal.h"
+
+struct call {
+	const struct verb_job *job;
+	vm_loop_fn *fn;
+	void *data;
+	struct error *err;
+	int result;
+};
+
+static void run_call(void *data)
+{
+	struct call *call = data;
+	struct vm *vm = vms_find(call->job->vms, call->job->id);
+
+	if (vm)
+		call->result = call->fn(vm, call->data, call->err);
+	else
+		call->result = error_set(call->err, ERR_NOT_FOUND, "VM %s is gone", call->job->id);
+}
+
+int vm_on_loop(const struct verb_job *job, vm_loop_fn *fn, void *data, struct error *err)
+{
+	struct call call = { .job = job, .fn = fn, .data = data, .err = err };
+	int r = loop_call(job->vms->c.loop, run_call, &call);
+
+	if (r < 0)
+		return error_set(err, ERR_CANCELLED, "the server is ending");
+	return call.result;
+}
+
+static int submit(struct vm *vm, const char *kind, op_run_fn *run, op_done_fn *done,
+		  const struct verb_job *job, struct op **ret_op, struct error *err)
+{
+	struct verb_job *copy = calloc(1, sizeof(*copy));
+	struct op_spec spec = { .kind = kind,
+				.target = vm->row.id,
+				.target_name = vm->row.name,
+				.queue = vm->row.id,
+				.request_by = job->who,
+				.run = run,
+				.done = done,
+				.free_data = free,
+				.data = copy };
+	int r;
+
+	if (!copy)
+		return error_errno(err, -ENOMEM, "%s", kind);
+	*copy = *job;
+	copy->vms = vm->vms;
+	(void)snprintf(copy->id, sizeof(copy->id), "%s", vm->row.id);
+	r = ops_submit(vm->vms->c.ops, &spec, ret_op, err);
+	if (r < 0)
+		return r;
+	op_unref(vm->op);
+	vm->op = op_ref(*ret_op);
+	return 0;
+}
+
+static void release_snapshot(struct op *op, void *data)
+{
+	struct verb_job *job = data;
+
+	(void)op;
+	snapshots_unref(job->vms->c.snapshots, job->snapshot);
+}
+
+int vm_submit(struct vm *vm, const char *kind, op_run_fn *run, const struct verb_job *job,
+	      struct op **ret_op, struct error *err)
+{
+	return submit(vm, kind, run, NULL, job, ret_op, err);
+}
+
+int vm_submit_holding(struct vm *vm, const char *kind, op_run_fn *run, const struct verb_job *job,
+		      struct snapshot *snapshot, struct op **ret_op, struct error *err)
+{
+	int r = submit(vm, kind, run, release_snapshot, job, ret_op, err);
+
+	if (r == 0)
+		snapshots_ref(snapshot);
+	return r;
+}

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of this folder share; nobody else includes it. */
+#pragma once
+
+#include "server/net/address.h"
+#include "server/vm/console.h"
+#include "server/vm/history.h"
+#include "server/vm/vm.h"
+
+enum { BUCKETS = 1024 };
+
+/* A VMM's configuration with the strings that it points to. */
+struct vm_boot {
+	struct vmm_config config;
+	char *dir;     /* <state>/vms/<id> */
+	char *run_dir; /* <runtime>/vm/<id> */
+	char *rootfs;
+	char *work;
+	char *kernel;
+	char *initrd;
+	char *cmdline;
+	char mac[18];
+	char tap_name[16]; /* "" unless on the bridge */
+	struct vmm_jail jail;
+	char *jail_root; /* NULL: no jail */
+};
+
+struct vm_exec;
+struct vm_forward;
+
+struct vm {
+	struct vms *vms;
+	struct vm *next_by_id; /* in the bucket */
+	struct vm *next_by_name;
+	struct vm *prev; /* all, by age */
+	struct vm *next;
+
+	struct vm_row row;
+	enum vm_state state;
+	char stored[16];     /* the state that the store has */
+	bool unsaved;        /* the store lacks what is known of state or process */
+	bool lost_told;      /* that its sockets are gone has been told */
+	struct vm_boot boot; /* paths; its VMM configuration is good while there is a process */
+
+	struct proc proc;
+	struct loop_fd *exit_source;
+	const struct vmm_driver *driver; /* of the process */
+	struct guest *guest;
+	struct console *console;
+	struct vm_exec *execs; /* newest first */
+	struct vm_forward *forwards;
+	int wake_fd;      /* eventfd of a worker that waits for the agent or the end; -1: none */
+	bool being_ended; /* an operation ends the process and cleans up after it */
+	bool agent_up;
+	bool degraded;
+	bool ended; /* since wake_fd was set: the process has ended */
+	char end_reason[256];
+	json_t *stages;    /* of the last start */
+	struct op *op;     /* the latest, referenced */
+	int64_t active_us; /* last activity, monotonic */
+	struct loop_timer *ttl_timer;
+	struct loop_timer *idle_timer;
+	struct vm_hold *holds;
+	struct stats_history *stats; /* NULL until it was measured once */
+	int busy;                    /* commands, terminals and tunnels under way */
+};
+
+struct vms {
+	struct vms_config c;
+	struct vm *by_id[BUCKETS];
+	struct vm *by_name[BUCKETS];
+	struct vm *first;
+	struct vm *last;
+	size_t count;
+	struct loop_timer *check_timer;
+	struct vms_sampler *sampler; /* NULL until the first VM has a process */
+	int vms_fd;                  /* <state>/vms */
+	int run_fd;                  /* <runtime>/vm */
+
+	struct address_plan plan; /* of the bridge; prefix 0: not known yet. The loop's */
+	uint32_t last_address;    /* given out before. The loop's */
+	bool bridge_seen;         /* atomic: the helper was told of the DNS */
+};
+
+/* registry.c */
+struct vm *vm_new(struct vms *vms, const struct vm_row *row, struct error *err);
+/* Takes it out of the registry and frees it. */
+void vm_free(struct vm *vm);
+
+/* admission.c: ERR_NO_ROOM with the numbers unless the host has room for one more VM that takes so
+ * much memory (0: does not run). */
+int vms_admit(const struct vms *vms, uint64_t memory_mib, struct error *err) MUST_USE;
+
+/* state.c */
+int vm_state_parse(const char *name, enum vm_state *ret_state) MUST_USE;
+/* The one function that assigns a state: writes the row, tells the world. */
+void vm_set_state(struct vm *vm, enum vm_state state, const char *desired, const char *reason,
+		  const char *by, const char *op_id);
+
+/* Writes what the store could not take before. */
+void vm_save(struct vm *vm);
+
+/* The snapshot that its disk goes on from now; "" : none. */
+void vm_stand_on(struct vm *vm, const char *snapshot);
+
+/* boot.c */
+int vm_boot_init(const struct vms *vms, const struct vm_row *row, const char *kernel_cmdline,
+		 struct vm_boot *ret_boot, struct error *err) MUST_USE;
+void vm_boot_done(struct vm_boot *boot);
+/* Takes the contents over; `from` is empty then, `to` was. */
+void vm_boot_move(struct vm_boot *to, struct vm_boot *from);
+/* A random UUID. */
+void vm_boot_id_new(char ret_id[40]);
+
+/* disk.c: worker */
+/* Copies a disk; it appears under its name when it is complete, and not before. */
+int disk_copy(int from_fd, const char *path, struct error *err) MUST_USE;
+int disk_create(const char *cache_dir, const char *path, uint64_t size_mib, int cancel_fd,
+		struct error *err) MUST_USE;
+
+/* process.c */
+/* Takes over `proc`: watches its end, opens link and console. */
+int vm_attach(struct vm *vm, const struct vmm_driver *driver, struct proc *proc,
+	      struct error *err) MUST_USE;
+/* The process is gone or given up: everything that belongs to it goes. `state` is where the VM then
+ * is. */
+void vm_detach(struct vm *vm, enum vm_state state, const char *reason, const char *by,
+	       const char *op_id);
+/* Removes the folder of sockets. */
+void vm_remove_run_dir(struct vm *vm);
+
+/* Where the first boot of a VM comes from. */
+enum boot_policy { BOOT_AUTO, BOOT_COLD, BOOT_TEMPLATE };
+
+/* verb.c */
+struct verb_job {
+	struct vms *vms;
+	char id[ID_LEN + 1]; /* the VM is looked up at every visit to the loop: an earlier operation
+				may have ended it */
+	char who[128];
+	bool creating;
+	bool force;
+	const char *reason; /* of a pause; static, may be NULL */
+	int signo;          /* of a kill; 0: SIGKILL */
+	enum vm_verb verb;
+	enum boot_policy boot;
+	char snapshot[ID_LEN + 1]; /* what to start from; "" : none */
+	bool own_identity;         /* the clone becomes a machine of its own */
+	bool memory;
+	bool nat; /* what it is switched to */
+	uint32_t count;
+	char name[64];
+};
+/* Submits an operation on the VM's queue. */
+int vm_submit(struct vm *vm, const char *kind, op_run_fn *run, const struct verb_job *job,
+	      struct op **ret_op, struct error *err) MUST_USE;
+/* The same, and holds the snapshot that job->snapshot names until the operation has ended. */
+int vm_submit_holding(struct vm *vm, const char *kind, op_run_fn *run, const struct verb_job *job,
+		      struct snapshot *snapshot, struct op **ret_op, struct error *err) MUST_USE;
+/* On a worker: runs fn on the loop's thread with the job's VM; its return value, or ERR_NOT_FOUND.
+ */
+typedef int vm_loop_fn(struct vm *vm, void *data, struct error *err);
+int vm_on_loop(const struct verb_job *job, vm_loop_fn *fn, void *data, struct error *err) MUST_USE;
+
+/* stop.c: worker; ends the process and cleans up. `polite_ms` 0: at once. */
+int vm_end_process(struct op *op, struct verb_job *job, int polite_ms, enum vm_state state,
+		   const char *reason, struct error *err) MUST_USE;
+/* start.c: worker */
+int vm_run_start(struct op *op, void *data, struct error *err);
+
+/* pause.c: sees to it that the guest of a running VM does run. */
+int vm_let_run(struct vm *vm, struct error *err) MUST_USE;
+/* vm_pause() for a reason that the row then gives; a static text. */
+int vm_pause_for(struct vm *vm, const char *reason, const char *who, struct op **ret_op,
+		 struct error *err) MUST_USE;
+
+/* room.c: pauses those who run when the host's disk is nearly full, and lets them go on afterwards.
+ */
+void vms_check_room(struct vms *vms);
+
+/* ttl.c: sets or clears the timer by row.ends_ms. */
+void vm_arm_ttl(struct vm *vm);
+/* idle.c: the same for row.idle_stop_s. */
+void vm_arm_idle(struct vm *vm);
+void vm_holds_free(struct vm *vm);
+int vm_holds_load(struct vms *vms, struct error *err) MUST_USE;
+
+/* reconcile.c */
+int vms_reconcile(struct vms *vms, struct error *err) MUST_USE;
+/* A process of the recorded pid and start time that names the VM's id. */
+bool vm_find_process(struct vm *vm, struct proc *ret_proc);
+/* Takes it up as the VM's. */
+void vm_adopt(struct vm *vm, struct proc *proc);
+/* Any thread; may take seconds. Ends a VMM that answers on the sockets of this id and is recorded
+ * nowhere. */
+void vms_quit_unknown(const struct vms *vms, const char *id);
+
+/* check.c: the same question while the server runs, every so often. */
+int vms_check_begin(struct vms *vms, struct error *err) MUST_USE;

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands in README and the guide do what is written."""
+
+import glob
+import os
+import re
+
+from smoke.harness import GLOBAL, expect, scenario
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def blocks(path):
+    with open(path) as f:
+        return re.findall(r"^```sh\n(.*?)^```$", f.read(), re.M | re.S)
+
+
+def run_page(t, path):
+    """All `sh` blocks of a page in one shell, as a reader would type them."""
+    env = dict(t.server.env, SOCK=t.server.socket)
+    env["PATH"] = os.path.dirname(t.server.banger) + ":" + env["PATH"]
+    script = "set -euo pipefail\n" + "\n".join(blocks(path))
+    result = t.run(["bash", "-c", script], env=env, timeout=400)
+    expect(result.status == 0, f"{os.path.relpath(path, ROOT)} does not run", result)
+    return result
+
+
+@scenario("README's tour", kind=GLOBAL)
+def readme(t):
+    t.names += ["tour", "web"]
+    with open(os.path.join(ROOT, "README.md")) as f:
+        top = f.read(400)
+    for command in ("./deploy/quickstart", "./tests/run"):
+        expect(f"    {command} " in top, f"{command} does not stand at the top")
+        expect(os.access(os.path.join(ROOT, command), os.X_OK), f"{command} can't be run")
+    out = run_page(t, os.path.join(ROOT, "README.md")).out
+    expect(out.startswith("hello\n") and "\ndata\n" in out and "Linux web" in out, "wrong output", out)
+
+
+@scenario("every page of the guide", kind=GLOBAL)
+def guide(t):
+    t.names += ["demo", "demo-2", "short", "box", "cook"]
+    pages = sorted(glob.glob(os.path.join(ROOT, "docs", "guide", "*.md")))
+    expect(len(pages) >= 5, "pages are missing", pages)
+    for page in pages:
+        run_page(t, page)

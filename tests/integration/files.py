@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files of a guest: bytes in and out, ranges, folders, trees as tar, and what can't be done."""
+import hashlib
+import io
+import os
+import tarfile
+import unittest
+
+from harness import LifeTest
+
+BIN = {"Content-Type": "application/octet-stream"}
+TAR = {"Content-Type": "application/x-tar"}
+
+
+class Files(LifeTest):
+    def setUp(self):
+        super().setUp()
+        self.server.start()
+        self.server.create("a")
+
+    def put(self, path, data, query="", headers=None, status=204):
+        return self.server.must(status, "PUT", f"/vms/a/files/{path}{query}", data, headers=headers or BIN)
+
+    def get(self, path, headers=None, status=200):
+        reply = self.server.call("GET", f"/vms/a/files/{path}", headers=headers)
+        self.assertEqual(status, reply.status, reply)
+        return reply
+
+    def test_a_file_comes_back_as_it_was(self):
+        data = os.urandom(3 * 1024 * 1024 + 17)
+        self.put("root/data.bin", data, "?mode=0640&uid=5&gid=7")
+        self.assertEqual(hashlib.sha256(data).hexdigest(),
+                         self.server.run("a", "sha256sum", "/root/data.bin").split()[0])
+        reply = self.get("root/data.bin")
+        self.assertEqual(data, reply.body)
+        self.assertEqual("0640", reply.headers["Banger-File-Mode"])
+        self.assertEqual("5:7", reply.headers["Banger-File-Owner"])
+        part = self.get("root/data.bin", {"Range": "bytes=1000-1999"}, 206)
+        self.assertEqual(data[1000:2000], part.body)
+        self.assertEqual(f"bytes 1000-1999/{len(data)}", part.headers["Content-Range"])
+        self.assertEqual(data[-17:], self.get("root/data.bin", {"Range": f"bytes={len(data) - 17}-"}, 206).body)
+        self.put("root/data.bin", b"XY", "?offset=10")
+        self.assertEqual(data[:10] + b"XY" + data[12:20], self.get("root/data.bin").body[:20])
+
+    def test_head_describes_a_file_and_spoils_no_reply_behind_it(self):
+        self.put("root/head", b"twelve bytes")
+        reply = self.server.raw("HEAD", "/vms/a/files/root/head")
+        self.assertEqual((200, b""), (reply.status, reply.body))
+        self.assertEqual("12", reply.headers["Banger-File-Size"])
+        self.assertEqual("close", reply.headers["Connection"])
+
+    def test_names_of_every_kind(self):
+        for name, quoted in (("with space", "with%20space"), ("ümläut", "%C3%BCml%C3%A4ut"), ("a+b%", "a%2Bb%25")):
+            self.put(f"tmp/{quoted}", name.encode())
+            self.assertEqual(name.encode(), self.get(f"tmp/{quoted}").body)
+            self.server.run("a", "test", "-f", f"/tmp/{name}")
+
+    def test_folders_are_listed_made_and_removed(self):
+        self.put("root/new/deep/file", b"x", "?parents=true")
+        reply = self.get("root/new")
+        self.assertEqual("application/json", reply.headers["Content-Type"])
+        entries = reply.json()["entries"]
+        self.assertRegex(entries[0]["modified"], r"^\d{4}-\d\d-\d\dT")
+        self.assertIn("root", [e["name"] for e in self.get("%2F").json()["entries"]])
+        self.assertEqual([("deep", "dir")], [(e["name"], e["type"]) for e in entries])
+        self.server.must(204, "DELETE", "/vms/a/files/root/new/deep/file")
+        self.get("root/new/deep/file", status=404)
+        self.put("root/new/deep/other", b"x")
+        self.assertGreaterEqual(self.server.call("DELETE", "/vms/a/files/root/new").status, 400)
+        self.server.must(204, "DELETE", "/vms/a/files/root/new?recursive=true")
+        self.get("root/new", status=404)
+
+    def test_trees_travel_as_tar(self):
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+            for name, data in (("d/one", b"1" * 5000), ("d/" + "long" * 40, b"l"), ("d/ünï", b"u")):
+                info = tarfile.TarInfo(name)
+                info.size, info.mode = len(data), 0o755
+                tar.addfile(info, io.BytesIO(data))
+            link = tarfile.TarInfo("d/link")
+            link.type, link.linkname = tarfile.SYMTYPE, "one"
+            tar.addfile(link)
+        self.put("root/tree", out.getvalue(), "?tar=true", TAR)
+        self.assertEqual("one\n", self.server.run("a", "readlink", "/root/tree/d/link"))
+        back = self.get("root/tree?tar=true")
+        with tarfile.open(fileobj=io.BytesIO(back.body)) as tar:
+            names = {m.name.removeprefix("./").rstrip("/"): m for m in tar.getmembers()}
+            self.assertEqual(b"1" * 5000, tar.extractfile(names["d/one"]).read())
+            self.assertIn("d/" + "long" * 40, names)
+            self.assertTrue(names["d/link"].issym())
+            self.assertEqual(0o755, names["d/one"].mode)
+
+    def test_a_tar_that_climbs_stays_where_it_is(self):
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w") as tar:
+            info = tarfile.TarInfo("../../etc/evil")
+            info.size = 1
+            tar.addfile(info, io.BytesIO(b"x"))
+        reply = self.server.call("PUT", "/vms/a/files/root/box?tar=true", out.getvalue(), TAR)
+        self.assertGreaterEqual(reply.status, 400)
+        self.assertLess(reply.status, 500, reply)
+        self.get("etc/evil", status=404)
+
+    def test_what_can_not_be_done_is_said(self):
+        self.get("no/such/file", status=404)
+        self.assertIn(self.server.call("PUT", "/vms/a/files/no/such/file", b"x", BIN).status, (404, 409, 422))
+        self.assertIn(self.server.call("PUT", "/vms/a/files/root/x?mode=9999", b"x", BIN).status, (422,))
+        self.server.must(200, "POST", "/vms/a/stop", wait=60)
+        self.get("etc/passwd", status=409)
+        self.server.must(404, "GET", "/vms/nobody/files/etc/passwd")
+
+    def test_files_wake_a_suspended_vm(self):
+        self.put("root/kept", b"kept")
+        self.server.must(200, "POST", "/vms/a/suspend", wait=120)
+        self.assertEqual(b"kept", self.get("root/kept").body)
+        self.assertEqual("running", self.server.state("a"))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

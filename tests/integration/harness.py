@@ -1,0 +1,335 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real server on a home of its own, real guests, and what is left behind afterwards.
+
+Kernel, image and a warm template are prepared once a build folder and given to each test by hard link, so
+that a test's first VM takes a fraction of a second. Every answer is held against the OpenAPI document.
+
+From the environment: BANGER_SERVER, BANGER_AGENT (programs) and BANGER_BASE (folder of the prepared home).
+"""
+import contextlib
+import fcntl
+import hashlib
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+sys.dont_write_bytecode = True
+
+from validate import Document  # noqa: E402
+
+SERVER = os.environ["BANGER_SERVER"]
+AGENT = os.environ["BANGER_AGENT"]
+BASE = os.environ["BANGER_BASE"]
+
+# The shape that the prepared template has.
+SHAPE = {"vcpus": 1, "memory_mib": 128, "disk_mib": 64, "network": "none"}
+
+SANITIZER = re.compile(r"ERROR: AddressSanitizer|ERROR: LeakSanitizer|runtime error:|"
+                       r"WARNING: ThreadSanitizer|assertion|Assertion")
+
+
+class Reply:
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.body = status, headers, body
+
+    def json(self):
+        return json.loads(self.body)
+
+    def __repr__(self):
+        return f"<{self.status} {self.body[:600]!r}>"
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path, timeout):
+        super().__init__("localhost", timeout=timeout)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+def wait_until(condition, what, timeout=60, step=0.05):
+    """Polls; tests have no other way to see what happens in another process."""
+    end = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"after {timeout} s still not: {what}")
+        time.sleep(step)
+
+
+def processes_naming(text):
+    """Pids of processes that carry the text in their command line, this one not among them."""
+    found = {}
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit() or int(entry) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):
+            with open(f"/proc/{entry}/cmdline", "rb") as f:
+                line = f.read().replace(b"\0", b" ").decode(errors="replace")
+            if text in line:
+                found[int(entry)] = line
+    return found
+
+
+class Server:
+    """One home; a server on it that may be killed and started again."""
+
+    document = None
+
+    def __init__(self, home, args=(), env=None):
+        self.home = home
+        self.args = list(args)
+        self.env = dict(env or {})
+        self.process = None
+        self.killed = False
+        self.socket = f"{home}/run/server.sock"
+        self.log_path = f"{home}/server.log"
+
+    # --- life ---
+
+    def spawn(self, extra_args=(), extra_env=None):
+        command = [SERVER, "--home", self.home, "--no-tcp", "--agent", AGENT]
+        self.killed = False
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(command + self.args + list(extra_args), stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=log,
+                                            env={**os.environ, **self.env, **(extra_env or {})})
+
+    def start(self, extra_args=(), extra_env=None, timeout=60):
+        self.spawn(extra_args, extra_env)
+        wait_until(self.answers, "the server answers", timeout)
+        if Server.document is None:
+            Server.document = Document(json.loads(self.raw("GET", "/openapi.json").body))
+        return self
+
+    def answers(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"the server ended with {self.process.returncode}:\n{self.log()[-3000:]}")
+        try:
+            return self.raw("GET", "/healthz", timeout=5).status == 200
+        except OSError:
+            return False
+
+    def alive(self):
+        return self.process is not None and self.process.poll() is None
+
+    def kill(self):
+        """As a crash would."""
+        self.killed = True
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self, timeout=60):
+        """Politely; a sanitizer's finding is a failure."""
+        if self.alive():
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise AssertionError(f"the server does not end:\n{self.log()[-3000:]}") from None
+        if not self.killed and self.process is not None and self.process.returncode != 0:
+            raise AssertionError(f"the server ended with {self.process.returncode}:\n{self.log()[-6000:]}")
+        found = SANITIZER.search(self.log())
+        if found:
+            raise AssertionError(self.log()[max(0, found.start() - 200):][:8000])
+
+    def log(self):
+        with open(self.log_path, errors="replace") as f:
+            return f.read()
+
+    # --- requests ---
+
+    def raw(self, method, target, body=None, headers=None, timeout=300):
+        connection = UnixConnection(self.socket, timeout)
+        headers = dict(headers or {})
+        if body is not None and not isinstance(body, (bytes, str)):
+            body = json.dumps(body)
+            headers.setdefault("Content-Type", "application/json")
+        try:
+            # A server that refuses a body need not read it.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                connection.request(method, target, body, headers)
+            response = connection.getresponse()
+            data = response.read()
+            return Reply(response.status, response.headers, data)
+        finally:
+            connection.close()
+
+    def call(self, method, target, body=None, headers=None, timeout=300):
+        reply = self.raw(method, target, body, headers, timeout)
+        self.document.check(method, target, reply.status, reply.headers.get("Content-Type", ""), reply.body)
+        return reply
+
+    def must(self, status, method, target, body=None, wait=None, headers=None):
+        headers = dict(headers or {})
+        if wait:
+            headers["Prefer"] = f"wait={wait}"
+        reply = self.call(method, target, body, headers)
+        if reply.status != status:
+            raise AssertionError(f"{method} {target}: {status} expected, not {reply}\n{self.log()[-2500:]}")
+        return reply.json() if reply.body and "json" in reply.headers.get("Content-Type", "") else reply
+
+    def create(self, name, **fields):
+        return self.must(201, "POST", "/vms", {"name": name, "image": "mini", **SHAPE, **fields}, wait=240)
+
+    def run(self, vm, *argv, **fields):
+        """Standard output of a command that must succeed."""
+        result = self.must(200, "POST", f"/vms/{vm}/exec", {"argv": list(argv), **fields})
+        if result["exit_code"] != 0:
+            raise AssertionError(f"{argv}: {result}")
+        return result["stdout"]
+
+    def delete(self, vm):
+        return self.must(204, "DELETE", f"/vms/{vm}", wait=120)
+
+    def operation(self, op_id):
+        return self.must(200, "GET", f"/operations/{op_id}")
+
+    def wait_operation(self, op_id, timeout=240):
+        return wait_until(lambda: (lambda o: o if o["state"] not in ("queued", "running") else None)(
+            self.operation(op_id)), f"operation {op_id} ends", timeout)
+
+    def state(self, vm):
+        return self.must(200, "GET", f"/vms/{vm}")["state"]
+
+    def names(self):
+        return sorted(vm["name"] for vm in self.must(200, "GET", "/vms?limit=1000")["items"])
+
+    # --- what is there ---
+
+    def vmms(self):
+        """Processes that belong to this home, the server itself excepted."""
+        own = self.process.pid if self.process else 0
+        return {pid: line for pid, line in processes_naming(self.home).items() if pid != own}
+
+    def rows(self, table):
+        with contextlib.closing(sqlite3.connect(f"file:{self.home}/state/state.db?mode=ro", uri=True)) as db:
+            return db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def leftovers(self):
+        """Of VMs, when there should be none."""
+        found = [f"process {pid}: {line[:200]}" for pid, line in self.vmms().items()]
+        for folder in ("state/vms", "run/vm"):
+            with contextlib.suppress(FileNotFoundError):
+                found += [f"{folder}/{name}" for name in os.listdir(f"{self.home}/{folder}")]
+        rows = self.rows("vms")
+        if rows:
+            found.append(f"{rows} rows of VMs")
+        return found
+
+
+def link_or_copy(source, target):
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def clone(base, home):
+    """What never changes once written is shared; the rest is copied."""
+    os.makedirs(f"{home}/state", mode=0o700, exist_ok=True)
+    for folder in ("state/images", "state/kernels", "state/templates", "cache"):
+        if os.path.isdir(f"{base}/{folder}"):
+            shutil.copytree(f"{base}/{folder}", f"{home}/{folder}", symlinks=True, copy_function=link_or_copy)
+    shutil.copy2(f"{base}/state/state.db", f"{home}/state/state.db")
+
+
+def prepare():
+    """The base: kernel, image, and a template of SHAPE. Once a build folder, whoever comes first."""
+    os.makedirs(BASE, mode=0o700, exist_ok=True)
+    with open(f"{BASE}/lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        stamp = f"{BASE}/ready"
+        with open(AGENT, "rb") as f:
+            wanted = f"{hashlib.sha256(f.read()).hexdigest()} {json.dumps(SHAPE)}"
+        with open(f"{os.path.dirname(os.path.abspath(__file__))}/../../server/store/schema.c", "rb") as f:
+            wanted += f" {hashlib.sha256(f.read()).hexdigest()}"
+        with contextlib.suppress(FileNotFoundError):
+            with open(stamp, encoding="ascii") as f:
+                if f.read() == wanted:
+                    return
+        home = tempfile.mkdtemp(prefix="bgb-", dir="/tmp")
+        kept = f"{BASE}/home"
+        server = Server(home)
+        try:
+            # Packages that were downloaded for an earlier base.
+            if os.path.isdir(f"{kept}/cache"):
+                shutil.copytree(f"{kept}/cache", f"{home}/cache", symlinks=True, copy_function=link_or_copy)
+            server.start()
+            server.must(201, "POST", "/kernels", {"import": "debian-cloud"}, wait=600)
+            server.must(201, "POST", "/images", {"build": "mini"}, wait=600)
+            server.create("base")
+            wait_until(lambda: [o for o in server.must(200, "GET", "/operations")["items"]
+                                if o["kind"] == "template.build" and o["state"] == "succeeded"],
+                       "the template is built", 400, 0.5)
+            server.delete("base")
+            server.stop()
+            shutil.rmtree(kept, ignore_errors=True)
+            clone(home, kept)
+            with open(stamp, "w", encoding="ascii") as f:
+                f.write(wanted)
+        finally:
+            if server.alive():
+                server.kill()
+            end_vmms(server)
+            shutil.rmtree(home, ignore_errors=True)
+
+
+def end_vmms(server):
+    for pid in server.vmms():
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+
+
+class LifeTest(unittest.TestCase):
+    """Each test has a home; what it leaves behind is ended and reported."""
+
+    warm = True  # with kernel, image and template
+    server_args = ()
+    maxDiff = None
+
+    def setUp(self):
+        # Short: a socket's path has at most 108 bytes.
+        self.home = tempfile.mkdtemp(prefix="bgt-", dir="/tmp")
+        self.addCleanup(shutil.rmtree, self.home, ignore_errors=True)
+        self.server = Server(self.home, self.server_args)
+        self.addCleanup(self.end)
+        if self.warm:
+            prepare()
+            clone(f"{BASE}/home", self.home)
+
+    def end(self):
+        try:
+            if self.server.alive():
+                self.server.stop()
+        finally:
+            end_vmms(self.server)
+
+    def assert_nothing_left(self):
+        try:
+            wait_until(lambda: not self.server.leftovers(), "nothing is left", 30)
+        except AssertionError:
+            self.assertEqual([], self.server.leftovers())
+
+
+if __name__ == "__main__":
+    prepare()

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lists in pages and in order, names that are taken, and changes to a version that was seen. No guest runs."""
+import unittest
+
+from harness import LifeTest
+
+
+class Lists(LifeTest):
+    def setUp(self):
+        super().setUp()
+        self.server.start()
+
+    def make(self, name, status=201, **fields):
+        return self.server.must(status, "POST", "/vms", {"name": name, "image": "mini", "start": False, **fields},
+                                wait=60)
+
+    def names(self, query):
+        """Of all pages, each found by the Link header of the one before."""
+        found, target = [], f"/vms?limit=2{query}"
+        while target:
+            reply = self.server.call("GET", target)
+            self.assertEqual(200, reply.status, reply)
+            body = reply.json()
+            self.assertLessEqual(len(body["items"]), 2)
+            found += [vm["name"] for vm in body["items"]]
+            link = reply.headers.get("Link")
+            self.assertEqual("next_cursor" in body, link is not None)
+            target = link and link[link.index("<") + 1:link.index(">")]
+        return found
+
+    def test_order_and_pages(self):
+        for name, memory in (("c", 128), ("a", 512), ("e", 64), ("b", 128), ("d", 1024)):
+            self.make(name, memory_mib=memory, labels={"team": f"x{name}", name: "1"})
+        self.assertEqual(["c", "a", "e", "b", "d"], self.names(""))
+        self.assertEqual(["d", "b", "e", "a", "c"], self.names("&sort=-created"))
+        self.assertEqual(["a", "b", "c", "d", "e"], self.names("&sort=name"))
+        self.assertEqual(["e", "c", "b", "a", "d"], self.names("&sort=memory_mib"))
+        self.assertEqual(["d", "a", "b", "c", "e"], self.names("&sort=-memory_mib"))
+        self.assertEqual(["a", "b"], self.names("&sort=name&name=%5Bab%5D"))
+        self.assertEqual(["d"], self.names("&label_prefix=team=xd"))
+        self.assertEqual(5, len(self.names("&label_prefix=te")))
+        self.assertEqual([], self.names("&label_prefix=team=y"))
+        self.server.must(422, "GET", "/vms?sort=colour")
+        # A cursor keeps its place when its VM goes.
+        page = self.server.must(200, "GET", "/vms?limit=2&sort=name")
+        self.server.delete("b")
+        rest = self.server.must(200, "GET", f"/vms?sort=name&cursor={page['next_cursor']}")
+        self.assertEqual(["c", "d", "e"], [vm["name"] for vm in rest["items"]])
+
+    def test_operations_in_pages(self):
+        for name in ("a", "b", "c"):
+            self.make(name)
+            self.server.delete(name)
+        ids, target = [], "/operations?limit=2"
+        while target:
+            reply = self.server.call("GET", target)
+            ids += [o["id"] for o in reply.json()["items"]]
+            link = reply.headers.get("Link")
+            target = link and link[1:link.index(">")]
+        self.assertEqual(sorted(set(ids), reverse=True), ids)
+        self.assertGreaterEqual(len(ids), 3)
+
+    def test_a_name_that_is_taken(self):
+        first = self.make("a")
+        self.make("a", status=409)
+        self.make("a", status=409, if_exists="error")
+        self.assertEqual(first["id"], self.make("a", status=200, if_exists="return", memory_mib=99)["id"])
+        second = self.make("a", if_exists="replace", memory_mib=99)
+        self.assertNotEqual(first["id"], second["id"])
+        self.assertEqual(99, second["memory_mib"])
+        self.assertEqual(["a"], self.names(""))
+        self.assertEqual("b", self.make("b", if_exists="replace")["name"])
+        # Said again with its key it is not done again.
+        key = {"Idempotency-Key": "one"}
+        body = {"name": "b", "image": "mini", "start": False, "if_exists": "replace"}
+        ids = {self.server.must(201, "POST", "/vms", body, wait=60, headers=key)["id"] for _ in range(3)}
+        self.assertEqual(1, len(ids))
+
+    def test_changes_to_a_version(self):
+        self.make("a")
+        reply = self.server.call("GET", "/vms/a")
+        etag = reply.headers["ETag"]
+        change = {"labels": {"n": "1"}}
+        self.server.must(412, "PATCH", "/vms/a", change, headers={"If-Match": '"other"'})
+        self.assertEqual(304, self.server.raw("GET", "/vms/a", headers={"If-None-Match": etag}).status)
+        self.server.must(200, "PATCH", "/vms/a", change, headers={"If-Match": f'"x", {etag}'})
+        self.server.must(412, "PATCH", "/vms/a", change, headers={"If-Match": etag})
+        self.server.must(200, "PATCH", "/vms/a", change, headers={"If-Match": "*"})
+        self.assertEqual(200, self.server.raw("GET", "/vms/a", headers={"If-None-Match": etag}).status)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What VMs use of the host is measured, and a host that runs out of disk holds its VMs back."""
+import os
+import time
+import unittest
+
+from harness import LifeTest, wait_until
+
+
+class Stats(LifeTest):
+    def stats(self, vm, query=""):
+        return self.server.must(200, "GET", f"/vms/{vm}/stats{query}")
+
+    def measured(self, vm):
+        return wait_until(lambda: self.stats(vm).get("now"), f"{vm} is measured", 60)
+
+    def test_history_of_clones(self):
+        self.server.start()
+        begun = int(time.time()) - 1
+        for name in ("a", "b"):
+            self.server.create(name)
+        self.server.run("a", "sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done")
+        seen = [self.measured(name) for name in ("a", "b")]
+        for now in seen:
+            self.assertLessEqual(now["memory_private_bytes"], now["memory_pss_bytes"])
+            self.assertLess(now["memory_pss_bytes"], now["memory_rss_bytes"], "the template is counted once")
+            self.assertGreater(now["memory_private_bytes"], 0)
+            self.assertGreater(now["disk_used_bytes"], 0)
+        wait_until(lambda: len(self.stats("a")["samples"]) > 1, "there is a history", 60)
+        found = self.stats("a", f"?since={begun}")
+        self.assertEqual(5, found["step_s"])
+        times = [s["at"] for s in found["samples"]]
+        self.assertEqual(sorted(set(times)), times)
+        self.assertGreaterEqual(found["peak"]["memory_rss_bytes"], found["samples"][0]["memory_rss_bytes"])
+        self.assertEqual([], self.stats("a", f"?since={int(time.time()) + 60}")["samples"])
+        self.assertEqual(60, self.stats("a", "?since=0")["step_s"])
+        self.server.must(422, "GET", "/vms/a/stats?since=yesterday")
+        self.server.must(404, "GET", "/vms/c/stats")
+        self.server.must(201, "POST", "/vms/a/forwards", {"guest_port": 80})
+        listed = {item["vm"]: item for item in self.server.must(200, "GET", "/stats")["items"]}
+        ids = {name: self.server.must(200, "GET", f"/vms/{name}")["id"] for name in ("a", "b")}
+        self.assertEqual(set(ids.values()), set(listed))
+        self.assertGreater(listed[ids["a"]]["now"]["memory_rss_bytes"], 0)
+        self.assertEqual([80], [f["guest_port"] for f in listed[ids["a"]]["forwards"]])
+        self.assertGreater(listed[ids["a"]]["active"], found["samples"][0]["at"][:4])
+        self.assertEqual([], listed[ids["b"]]["forwards"])
+        # What was measured stays while the VM does.
+        self.server.must(200, "POST", "/vms/a/kill", wait=60)
+        self.assertEqual([ids["b"]], [i["vm"] for i in self.server.must(200, "GET", "/stats")["items"]])
+        found = self.stats("a", f"?since={begun}")
+        self.assertNotIn("now", found)
+        self.assertTrue(found["samples"])
+        for name in ("a", "b"):
+            self.server.delete(name)
+        self.assert_nothing_left()
+
+    def test_a_nearly_full_disk_pauses_those_who_run(self):
+        self.server.start()
+        for name in ("a", "b"):
+            self.server.create(name)
+        self.server.must(200, "POST", "/vms/b/pause", wait=60)
+        self.server.stop()
+        os.makedirs(f"{self.home}/config", mode=0o700, exist_ok=True)
+        with open(f"{self.home}/config/banger.conf", "w", encoding="ascii") as f:
+            f.write("[vms]\ndisk_reserve_mib = 16777216\n")
+        self.server.start()
+        wait_until(lambda: self.server.state("a") == "paused", "the VM is held back", 60)
+        self.assertIn("disk is nearly full", self.server.must(200, "GET", "/vms/a")["reason"])
+        self.server.stop()
+        os.unlink(f"{self.home}/config/banger.conf")
+        self.server.start()
+        wait_until(lambda: self.server.state("a") == "running", "the VM goes on", 60)
+        self.assertEqual("paused", self.server.state("b"), "somebody wanted that")
+        self.server.run("a", "true")
+        for name in ("a", "b"):
+            self.server.delete(name)
+        self.assert_nothing_left()
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

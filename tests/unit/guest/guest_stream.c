@@ -1,0 +1,591 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Files, trees and tunnels through the link. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/base/cleanup.h"
+#include "lib/base/fs.h"
+#include "tests/unit/guest/rig.h"
+
+static char base[] = "/tmp/guest-stream-XXXXXX";
+static int base_fd = -1;
+
+static int set_up(void **state)
+{
+	(void)state;
+	if (!mkdtemp(base))
+		return -1;
+	base_fd = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return base_fd < 0 ? -1 : 0;
+}
+
+static int tear_down(void **state)
+{
+	autoclose int tmp = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	(void)state;
+	close_keep_errno(base_fd);
+	return remove_tree_at(tmp, base + strlen("/tmp/"));
+}
+
+static void run(const char *script)
+{
+	char command[1024];
+
+	(void)snprintf(command, sizeof(command), "cd %s && { %s\n}", base, script);
+	assert_int_equal(system(command), 0); /* NOLINT(cert-env33-c): a fixed script */
+}
+
+/* A transfer and all that came of it. */
+struct moved {
+	struct guest_stream *stream;
+	struct guest_file_info info;
+	bool ready;
+	char *out;
+	size_t out_len;
+	size_t keep; /* stop after each so many bytes */
+	size_t since_pause;
+	bool paused;
+	const char *input;
+	size_t input_left;
+	bool hold_input; /* finish only when told */
+	bool out_ended;
+	bool ended;
+	struct error err;
+};
+
+static void write_more(struct moved *m)
+{
+	size_t n = guest_stream_write(m->stream, m->input, m->input_left);
+
+	m->input += n;
+	m->input_left -= n;
+	if (m->input_left == 0 && !m->hold_input)
+		guest_stream_finish(m->stream);
+}
+
+static void on_ready(void *data, const struct guest_file_info *info)
+{
+	struct moved *m = data;
+
+	assert_false(m->ready);
+	m->ready = true;
+	m->info = *info;
+}
+
+static bool on_output(void *data, const void *bytes, size_t len)
+{
+	struct moved *m = data;
+
+	assert_false(m->paused);
+	m->out = realloc(m->out, m->out_len + len + 1);
+	assert_non_null(m->out);
+	memcpy(m->out + m->out_len, bytes, len);
+	m->out_len += len;
+	m->out[m->out_len] = '\0';
+	m->since_pause += len;
+	m->paused = m->keep && m->since_pause >= m->keep;
+	return !m->paused;
+}
+
+static void on_output_end(void *data)
+{
+	struct moved *m = data;
+
+	m->out_ended = true;
+}
+
+static void on_writable(void *data)
+{
+	write_more(data);
+}
+
+static void on_end(void *data, const struct error *err)
+{
+	struct moved *m = data;
+
+	assert_false(m->ended);
+	m->ended = true;
+	m->err = *err;
+	m->stream = NULL;
+}
+
+static const struct guest_stream_callbacks callbacks = { on_ready, on_output, on_output_end,
+							 on_writable, on_end };
+
+static bool ended(void *data)
+{
+	struct moved *m = data;
+
+	if (m->paused && m->stream) {
+		m->paused = false;
+		m->since_pause = 0;
+		guest_stream_resume(m->stream);
+	}
+	return m->ended;
+}
+
+static const char *at(const char *name)
+{
+	static char path[2][512];
+	static int i;
+
+	i = 1 - i;
+	(void)snprintf(path[i], sizeof(path[i]), "%s/%s", base, name);
+	return path[i];
+}
+
+static void get(struct rig *rig, struct moved *m, const char *name, uint64_t offset,
+		uint64_t length)
+{
+	struct error err = ERROR_INIT;
+
+	assert_int_equal(guest_file_get(rig->guest, at(name), offset, length, &callbacks, m,
+					&m->stream, &err),
+			 0);
+	rig_run(rig, ended, m);
+}
+
+static void put_with(struct rig *rig, struct moved *m, const char *name, const char *text,
+		     const struct guest_put_options *options)
+{
+	struct error err = ERROR_INIT;
+
+	m->input = text;
+	m->input_left = strlen(text);
+	assert_int_equal(
+		guest_file_put(rig->guest, at(name), options, &callbacks, m, &m->stream, &err), 0);
+	write_more(m);
+	rig_run(rig, ended, m);
+}
+
+static void a_file_is_read_with_its_description(void **state)
+{
+	struct moved m = { .keep = 70000 };
+	struct moved part = { .out = NULL };
+	struct moved beyond = { .out = NULL };
+	struct rig rig;
+	autofree char *want = NULL;
+	size_t len;
+
+	(void)state;
+	run("head -c 3000000 /dev/urandom > 'a file%'; chmod 640 'a file%'");
+	assert_int_equal(read_file_at(base_fd, "a file%", 4000000, &want, &len), 0);
+	rig_start(&rig);
+	get(&rig, &m, "a file%", 0, UINT64_MAX);
+	assert_int_equal(m.err.code, ERR_NONE);
+	assert_int_equal(m.out_len, len);
+	assert_memory_equal(m.out, want, len);
+	assert_string_equal(m.info.type, "file");
+	assert_int_equal(m.info.size, len);
+	assert_int_equal(m.info.length, len);
+	assert_int_equal(m.info.mode, 0640);
+	assert_true(strlen(m.info.etag) > 4);
+	get(&rig, &part, "a file%", 1234567, 1000);
+	assert_int_equal(part.out_len, 1000);
+	assert_memory_equal(part.out, want + 1234567, 1000);
+	get(&rig, &beyond, "a file%", 99999999, 1000);
+	assert_int_equal(beyond.out_len, 0);
+	assert_int_equal(beyond.err.code, ERR_NONE);
+	free(m.out);
+	free(part.out);
+	rig_stop(&rig);
+}
+
+static void what_is_no_file_is_refused(void **state)
+{
+	static const struct {
+		const char *name;
+		enum error_code code;
+		int sys;
+	} cases[] = {
+		{ "no/such", ERR_NOT_FOUND, ENOENT },
+		{ "file/below", ERR_NOT_FOUND, ENOTDIR },
+		{ "fifo", ERR_STATE, EINVAL },
+	};
+	struct rig rig;
+
+	(void)state;
+	run("rm -rf *; echo x > file; mkfifo fifo");
+	rig_start(&rig);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct moved m = { .out = NULL };
+
+		get(&rig, &m, cases[i].name, 0, UINT64_MAX);
+		assert_int_equal(m.err.code, cases[i].code);
+		assert_int_equal(m.err.sys, cases[i].sys);
+		assert_false(m.ready);
+	}
+	rig_stop(&rig);
+}
+
+static void a_folder_is_listed(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct moved m = { .out = NULL };
+	json_auto_t *list = NULL;
+	struct rig rig;
+	size_t i;
+	json_t *e;
+	int links = 0;
+
+	(void)state;
+	run("rm -rf *; mkdir d; echo x > d/f; ln -s f d/l; mkdir d/sub");
+	rig_start(&rig);
+	get(&rig, &m, "d", 0, UINT64_MAX);
+	(void)err;
+	list = json_loads(m.out, 0, NULL);
+	assert_int_equal(json_array_size(json_object_get(list, "entries")), 3);
+	json_array_foreach (json_object_get(list, "entries"), i, e) {
+		if (strcmp(json_string_value(json_object_get(e, "type")), "link") == 0) {
+			assert_string_equal(json_string_value(json_object_get(e, "target")), "f");
+			links++;
+		}
+	}
+	assert_int_equal(links, 1);
+	free(m.out);
+	rig_stop(&rig);
+}
+
+static void a_file_is_described_without_its_bytes(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct moved followed = { .out = NULL };
+	struct moved link = { .out = NULL };
+	struct moved missing = { .out = NULL };
+	struct rig rig;
+
+	(void)state;
+	run("rm -rf *; echo hello > f; ln -s f l");
+	rig_start(&rig);
+	assert_int_equal(guest_file_head(rig.guest, at("l"), true, &callbacks, &followed,
+					 &followed.stream, &err),
+			 0);
+	rig_run(&rig, ended, &followed);
+	assert_string_equal(followed.info.type, "file");
+	assert_int_equal(followed.info.size, 6);
+	assert_int_equal(followed.out_len, 0);
+	assert_int_equal(
+		guest_file_head(rig.guest, at("l"), false, &callbacks, &link, &link.stream, &err),
+		0);
+	rig_run(&rig, ended, &link);
+	assert_string_equal(link.info.type, "link");
+	assert_int_equal(guest_file_head(rig.guest, at("x"), true, &callbacks, &missing,
+					 &missing.stream, &err),
+			 0);
+	rig_run(&rig, ended, &missing);
+	assert_int_equal(missing.err.code, ERR_NOT_FOUND);
+	rig_stop(&rig);
+}
+
+static void a_file_is_written_whole(void **state)
+{
+	struct guest_put_options options = GUEST_PUT_OPTIONS_INIT;
+	struct moved plain = { .out = NULL };
+	struct moved again = { .out = NULL };
+	struct moved deep = { .out = NULL };
+	struct moved patched = { .out = NULL };
+	struct moved refused = { .out = NULL };
+	struct rig rig;
+
+	(void)state;
+	run("rm -rf *; ln -s target link; mkdir dir");
+	rig_start(&rig);
+	options.mode = 0755;
+	put_with(&rig, &plain, "target", "first version", &options);
+	assert_int_equal(plain.err.code, ERR_NONE);
+	run("test \"$(cat target)\" = 'first version' && test \"$(stat -c %a target)\" = 755");
+	options.mode = -1;
+	put_with(&rig, &again, "link", "second", &options); /* through the link, mode kept */
+	run("test -h link && test \"$(cat target)\" = second && test \"$(stat -c %a target)\" = "
+	    "755");
+	options.offset = 2;
+	put_with(&rig, &patched, "target", "XY", &options);
+	run("test \"$(cat target)\" = seXYnd");
+	options.offset = -1;
+	put_with(&rig, &refused, "dir", "x", &options);
+	assert_int_equal(refused.err.code, ERR_STATE);
+	options.parents = true;
+	options.uid = 12;
+	options.gid = 34;
+	put_with(&rig, &deep, "new/folder/f", "x", &options);
+	run("test \"$(stat -c %u:%g:%a new/folder/f)\" = 12:34:644");
+	run("test \"$(find . -name '*banger*' | wc -l)\" = 0");
+	rig_stop(&rig);
+}
+
+static bool always(void *data)
+{
+	return data != NULL;
+}
+
+static void a_write_that_breaks_off_changes_nothing(void **state)
+{
+	struct guest_put_options options = GUEST_PUT_OPTIONS_INIT;
+	struct error err = ERROR_INIT;
+	struct moved m = { .hold_input = true, .input = "half", .input_left = 4 };
+	struct rig rig;
+
+	(void)state;
+	run("rm -rf *; echo old > f");
+	rig_start(&rig);
+	assert_int_equal(
+		guest_file_put(rig.guest, at("f"), &options, &callbacks, &m, &m.stream, &err), 0);
+	write_more(&m);
+	rig_run(&rig, always, &rig);
+	rig_break(&rig);
+	rig_run(&rig, ended, &m);
+	assert_int_equal(m.err.code, ERR_GUEST);
+	run("test \"$(cat f)\" = old && test \"$(ls)\" = f");
+	rig_stop(&rig);
+}
+
+static void files_and_trees_are_removed(void **state)
+{
+	struct error err = ERROR_INIT;
+	static const struct {
+		const char *name;
+		bool recursive;
+		enum error_code code;
+	} cases[] = {
+		{ "f", false, ERR_NONE },     { "f", false, ERR_NOT_FOUND },
+		{ "full", false, ERR_STATE }, { "empty", false, ERR_NONE },
+		{ "full", true, ERR_NONE },
+	};
+	struct rig rig;
+
+	(void)state;
+	run("rm -rf *; echo x > f; mkdir empty full; echo x > full/f; mkdir full/sub; ln -s /etc "
+	    "full/etc");
+	rig_start(&rig);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct moved m = { .out = NULL };
+
+		assert_int_equal(guest_file_delete(rig.guest, at(cases[i].name), cases[i].recursive,
+						   &callbacks, &m, &m.stream, &err),
+				 0);
+		rig_run(&rig, ended, &m);
+		assert_int_equal(m.err.code, cases[i].code);
+		free(m.out);
+	}
+	run("test -z \"$(ls)\" && test -e /etc/passwd");
+	rig_stop(&rig);
+}
+
+static void a_tree_goes_out_and_comes_in(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct moved out = { .keep = 300000 };
+	struct moved in = { .out = NULL };
+	struct rig rig;
+
+	(void)state;
+	run("rm -rf *; mkdir -p src/a/b; head -c 5000000 /dev/urandom > src/a/big; echo x > "
+	    "src/a/b/x;"
+	    "ln -s x src/a/b/l");
+	rig_start(&rig);
+	assert_int_equal(guest_tar_get(rig.guest, at("src"), &callbacks, &out, &out.stream, &err),
+			 0);
+	rig_run(&rig, ended, &out);
+	assert_int_equal(out.err.code, ERR_NONE);
+	assert_true(out.out_len > 5000000);
+	in.input = out.out;
+	in.input_left = out.out_len;
+	assert_int_equal(guest_tar_put(rig.guest, at("new/dst"), &callbacks, &in, &in.stream, &err),
+			 0);
+	write_more(&in);
+	rig_run(&rig, ended, &in);
+	assert_int_equal(in.err.code, ERR_NONE);
+	run("diff -r src new/dst && test -h new/dst/a/b/l");
+	free(out.out);
+	free(in.out);
+	rig_stop(&rig);
+}
+
+static void a_bad_archive_is_refused_with_its_reason(void **state)
+{
+	static char noise[2000000];
+	struct error err = ERROR_INIT;
+	struct moved in = { .input = noise, .input_left = sizeof(noise) };
+	struct moved missing = { .out = NULL };
+	struct rig rig;
+
+	(void)state;
+	memset(noise, 'x', sizeof(noise));
+	run("rm -rf *");
+	rig_start(&rig);
+	assert_int_equal(guest_tar_put(rig.guest, at("d"), &callbacks, &in, &in.stream, &err), 0);
+	write_more(&in);
+	rig_run(&rig, ended, &in);
+	assert_int_equal(in.err.code, ERR_INVALID);
+	assert_non_null(strstr(in.err.msg, "not a tar archive"));
+	assert_int_equal(
+		guest_tar_get(rig.guest, at("no"), &callbacks, &missing, &missing.stream, &err), 0);
+	rig_run(&rig, ended, &missing);
+	assert_int_equal(missing.err.code, ERR_NOT_FOUND);
+	rig_stop(&rig);
+}
+
+/* --- tunnels --- */
+
+struct echo {
+	struct rig *rig;
+	int listener;
+	int sock;
+	uint16_t port;
+	struct loop_fd *accept;
+	struct loop_fd *source;
+};
+
+/* Sends back what it gets, a little at a time, and closes at the end. */
+static void on_echo(void *data, uint32_t events)
+{
+	struct echo *e = data;
+	char bytes[4096];
+	ssize_t n = recv(e->sock, bytes, sizeof(bytes), 0);
+
+	(void)events;
+	if (n > 0) {
+		assert_int_equal(fcntl(e->sock, F_SETFL, 0), 0);
+		assert_int_equal(write_all(e->sock, bytes, (size_t)n), 0);
+		assert_int_equal(fcntl(e->sock, F_SETFL, O_NONBLOCK), 0);
+	} else if (n == 0) {
+		loop_fd_remove(TAKE_PTR(e->source));
+		close_keep_errno(take_fd(&e->sock));
+	}
+}
+
+static void on_accept(void *data, uint32_t events)
+{
+	struct echo *e = data;
+
+	(void)events;
+	e->sock = accept4(e->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	assert_true(e->sock >= 0);
+	assert_int_equal(loop_fd_add(e->rig->loop, e->sock, EPOLLIN, on_echo, e, &e->source), 0);
+}
+
+static void echo_start(struct rig *rig, struct echo *e)
+{
+	struct sockaddr_in here = { .sin_family = AF_INET,
+				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(here);
+
+	*e = (struct echo){ .rig = rig, .sock = -1 };
+	e->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(e->listener, (struct sockaddr *)&here, sizeof(here)), 0);
+	assert_int_equal(listen(e->listener, 4), 0);
+	assert_int_equal(getsockname(e->listener, (struct sockaddr *)&here, &len), 0);
+	e->port = ntohs(here.sin_port);
+	assert_int_equal(loop_fd_add(rig->loop, e->listener, EPOLLIN, on_accept, e, &e->accept), 0);
+}
+
+static void echo_stop(struct echo *e)
+{
+	loop_fd_remove(e->accept);
+	loop_fd_remove(e->source);
+	close_keep_errno(e->listener);
+	close_keep_errno(e->sock);
+}
+
+static bool is_ready(void *data)
+{
+	const struct moved *m = data;
+
+	return m->ready || m->ended;
+}
+
+static void a_tunnel_carries_both_ways(void **state)
+{
+	enum { SIZE = 400 * 1000 };
+	autofree char *input = malloc(SIZE);
+	struct error err = ERROR_INIT;
+	struct moved m = { .input = input, .input_left = SIZE };
+	struct rig rig;
+	struct echo echo;
+
+	(void)state;
+	for (size_t i = 0; i < SIZE; i++)
+		input[i] = (char)(i * 131 / 7);
+	rig_start(&rig);
+	echo_start(&rig, &echo);
+	assert_int_equal(guest_tunnel_open(rig.guest, "localhost", echo.port, &callbacks, &m,
+					   &m.stream, &err),
+			 0);
+	rig_run(&rig, is_ready, &m);
+	assert_true(m.ready);
+	write_more(&m);
+	rig_run(&rig, ended, &m);
+	assert_int_equal(m.err.code, ERR_NONE);
+	assert_int_equal(m.out_len, SIZE);
+	assert_memory_equal(m.out, input, SIZE);
+	free(m.out);
+	echo_stop(&echo);
+	rig_stop(&rig);
+}
+
+static void a_closed_port_is_refused(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct moved m = { .out = NULL };
+	struct rig rig;
+	struct echo echo;
+
+	(void)state;
+	rig_start(&rig);
+	echo_start(&rig, &echo);
+	echo_stop(&echo); /* nobody listens there any more */
+	assert_int_equal(guest_tunnel_open(rig.guest, "127.0.0.1", echo.port, &callbacks, &m,
+					   &m.stream, &err),
+			 0);
+	rig_run(&rig, ended, &m);
+	assert_int_equal(m.err.code, ERR_GUEST);
+	assert_int_equal(m.err.sys, ECONNREFUSED);
+	assert_int_equal(
+		guest_tunnel_open(rig.guest, "not a host", 1, &callbacks, &m, &m.stream, &err),
+		-EINVAL);
+	rig_stop(&rig);
+}
+
+static void without_a_link_they_fail_at_once(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct moved m = { .out = NULL };
+	struct rig rig;
+
+	(void)state;
+	rig_start(&rig);
+	rig.unplugged = true;
+	rig_break(&rig);
+	rig_wait_down(&rig, 1);
+	assert_true(guest_file_get(rig.guest, "/etc/passwd", 0, 1, &callbacks, &m, &m.stream,
+				   &err) < 0);
+	assert_int_equal(err.code, ERR_UNAVAILABLE);
+	rig_stop(&rig);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_file_is_read_with_its_description),
+		cmocka_unit_test(what_is_no_file_is_refused),
+		cmocka_unit_test(a_folder_is_listed),
+		cmocka_unit_test(a_file_is_described_without_its_bytes),
+		cmocka_unit_test(a_file_is_written_whole),
+		cmocka_unit_test(a_write_that_breaks_off_changes_nothing),
+		cmocka_unit_test(files_and_trees_are_removed),
+		cmocka_unit_test(a_tree_goes_out_and_comes_in),
+		cmocka_unit_test(a_bad_archive_is_refused_with_its_reason),
+		cmocka_unit_test(a_tunnel_carries_both_ways),
+		cmocka_unit_test(a_closed_port_is_refused),
+		cmocka_unit_test(without_a_link_they_fail_at_once),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}

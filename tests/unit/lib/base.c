@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/base/buf.h"
+#include "lib/base/cleanup.h"
+#include "lib/base/error.h"
+#include "lib/base/fs.h"
+#include "lib/base/id.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/unit/test.h"
+
+static void context_is_put_in_front_of_an_error(void **state)
+{
+	struct error err = ERROR_INIT;
+
+	(void)state;
+	assert_int_equal(error_errno(&err, -ENOENT, "open %s", "disk.ext4"), -ENOENT);
+	assert_int_equal(error_wrap(&err, "start vm %s", "web"), -ENOENT);
+	assert_string_equal(err.msg, "start vm web: open disk.ext4: No such file or directory");
+	assert_int_equal(error_errno(&err, -ENOSPC, "write"), -ENOSPC);
+	assert_int_equal(err.code, ERR_NO_ROOM);
+}
+
+static void a_buffer_never_passes_its_limit(void **state)
+{
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 10);
+	assert_int_equal(buf_append(&b, "0123456", 7), 0);
+	assert_int_equal(buf_append(&b, "0123", 4), -ENOBUFS);
+	assert_int_equal(buf_len(&b), 7);
+	buf_consume(&b, 5);
+	assert_int_equal(buf_append(&b, "abcdefgh", 8), 0);
+	assert_memory_equal(buf_bytes(&b), "56abcdefgh", 10);
+	buf_done(&b);
+}
+
+static void names_that_are_no_dns_label_are_refused(void **state)
+{
+	static const char *const bad[] = {
+		"",
+		"-a",
+		"a-",
+		"A",
+		"a.b",
+		"a_b",
+		"a b",
+		"ä",
+		"a/../b",
+		"a\n",
+		"0123456789012345678901234567890123456789012345678901234567890123"
+	};
+	static const char *const good[] = {
+		"a", "0", "web-1", "012345678901234567890123456789012345678901234567890123456789012"
+	};
+	struct id id = id_new();
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_false(dns_label_valid(bad[i]));
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+		assert_true(dns_label_valid(good[i]));
+	assert_true(id_valid(id.s));
+	id.s[3] = 'I';
+	assert_false(id_valid(id.s));
+}
+
+struct scratch {
+	char path[64];
+	int fd;
+};
+
+static struct scratch scratch_new(void)
+{
+	struct scratch s = { .path = "/tmp/banger-test-XXXXXX", .fd = -1 };
+
+	assert_non_null(mkdtemp(s.path));
+	s.fd = open(s.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(s.fd >= 0);
+	return s;
+}
+
+static void scratch_done(struct scratch *s)
+{
+	assert_int_equal(remove_tree_at(AT_FDCWD, s->path), 0);
+	close(s->fd);
+	assert_int_equal(access(s->path, F_OK), -1);
+}
+
+static void paths_do_not_leave_their_folder(void **state)
+{
+	struct scratch s = scratch_new();
+
+	(void)state;
+	assert_int_equal(symlinkat("/etc", s.fd, "etc"), 0);
+	assert_int_equal(mkfifoat(s.fd, "fifo", 0600), 0);
+	assert_int_equal(open_beneath(s.fd, "../etc", O_RDONLY, 0), -EXDEV);
+	assert_int_equal(open_beneath(s.fd, "/etc/passwd", O_RDONLY, 0), -EXDEV);
+	assert_int_equal(open_beneath(s.fd, "etc/passwd", O_RDONLY, 0), -ELOOP);
+	assert_int_equal(open_regular_beneath(s.fd, "fifo", O_RDONLY, 0), -EINVAL);
+	scratch_done(&s);
+	assert_int_equal(access("/etc/passwd", F_OK), 0);
+}
+
+static void a_file_is_replaced_as_a_whole(void **state)
+{
+	struct scratch s = scratch_new();
+	autofree char *data = NULL;
+	size_t len = 0;
+
+	(void)state;
+	assert_int_equal(write_file_at(s.fd, "f", "old", 3, 0600), 0);
+	assert_int_equal(write_file_at(s.fd, "f", "newer", 5, 0600), 0);
+	assert_int_equal(read_file_at(s.fd, "f", 100, &data, &len), 0);
+	assert_string_equal(data, "newer");
+	free(data);
+	data = NULL;
+	assert_int_equal(read_file_at(s.fd, "f", 4, &data, &len), -EFBIG);
+	scratch_done(&s);
+}
+
+static void a_sparse_copy_stays_sparse(void **state)
+{
+	struct scratch s = scratch_new();
+	int src = open_beneath(s.fd, "src", O_RDWR | O_CREAT, 0600);
+	int dst = open_beneath(s.fd, "dst", O_RDWR | O_CREAT, 0600);
+	struct stat st;
+	char got[4] = "";
+
+	(void)state;
+	assert_int_equal(ftruncate(src, 64 << 20), 0);
+	assert_int_equal(pwrite(src, "mid", 3, 32 << 20), 3);
+	assert_int_equal(copy_sparse(src, dst), 0);
+	assert_int_equal(fstat(dst, &st), 0);
+	assert_int_equal(st.st_size, 64 << 20);
+	assert_true(st.st_blocks < 1024);
+	assert_int_equal(pread(dst, got, 3, 32 << 20), 3);
+	assert_string_equal(got, "mid");
+	close(src);
+	close(dst);
+	scratch_done(&s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(context_is_put_in_front_of_an_error),
+		cmocka_unit_test(a_buffer_never_passes_its_limit),
+		cmocka_unit_test(names_that_are_no_dns_label_are_refused),
+		cmocka_unit_test(paths_do_not_leave_their_folder),
+		cmocka_unit_test(a_file_is_replaced_as_a_whole),
+		cmocka_unit_test(a_sparse_copy_stays_sparse),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The menu of one VM, and every action as a command to take away. */
+import { can } from "../api/capabilities";
+import { sketch } from "../api/client";
+import type { Vm } from "../api/types";
+import { endpoint } from "../pages/create/example";
+import { go, href } from "../lib/router";
+import { curl, quote, type RequestSketch } from "../lib/shell";
+import { Command, copyText } from "../ui/basics";
+import { showDialog } from "../ui/dialog";
+import type { MenuEntry } from "../ui/menu";
+import { forkVm, takeSnapshot } from "../pages/snapshots/doing";
+import { fits, offered, perform } from "./actions";
+
+export function vmMenu(vm: Vm, onPage = false): MenuEntry[] {
+	const actions = offered();
+	const entries: MenuEntry[] = onPage
+		? []
+		: [
+				{ label: "Open", icon: "right", run: () => go(["vms", vm.name]) },
+				...(can("vm_exec") ? [{ label: "Run a command", icon: "terminal" as const, href: href(["vms", vm.name, "exec"]) }] : []),
+				...(can("vm_logs") ? [{ label: "Console", icon: "logs" as const, href: href(["vms", vm.name, "console"]) }] : []),
+				"line",
+			];
+	for (const action of actions) {
+		entries.push({
+			label: action.label,
+			icon: action.icon,
+			danger: action.danger,
+			disabled: !fits(action, vm),
+			hint: fits(action, vm) ? undefined : `is ${vm.state}`,
+			run: () => void perform(action, [vm]),
+		});
+	}
+	if (can("snapshot_create")) entries.push({ label: "Take snapshot…", icon: "camera", disabled: vm.state === "deleting", run: () => takeSnapshot(vm) });
+	if (can("vm_fork")) entries.push({ label: "Fork…", icon: "fork", disabled: vm.state !== "running", hint: vm.state === "running" ? undefined : `is ${vm.state}`, run: () => forkVm(vm) });
+	entries.push(
+		"line",
+		{ label: "As curl and CLI…", icon: "terminal", run: () => showVmCommands(vm) },
+		{ label: "Copy id", icon: "copy", run: () => void copyText(vm.id, "Id") },
+	);
+	return entries;
+}
+
+export interface Recipe {
+	label: string;
+	request: RequestSketch;
+	cli?: string;
+}
+
+export function vmRecipes(vm: Vm): Recipe[] {
+	const params = { vm: vm.name };
+	const list: Recipe[] = [
+		{ label: "Show", request: sketch("get", "/vms/{vm}", params), cli: `banger vm show ${quote(vm.name)}` },
+	];
+	if (can("vm_exec")) {
+		list.push({
+			label: "Run a command",
+			request: { ...sketch("post", "/vms/{vm}/exec", params, { argv: ["uname", "-a"] }), headers: { Accept: "text/plain" } },
+			cli: `banger vm exec ${quote(vm.name)} -- uname -a`,
+		});
+	}
+	for (const action of offered()) {
+		list.push({ label: action.label, request: action.request(vm), ...(action.cli ? { cli: action.cli(quote(vm.name)) } : {}) });
+	}
+	if (can("snapshot_create")) list.push({ label: "Take a snapshot", request: sketch("post", "/vms/{vm}/snapshots", params, {}), cli: `banger snapshot create ${quote(vm.name)}` });
+	if (can("vm_fork")) list.push({ label: "Fork", request: sketch("post", "/vms/{vm}/fork", params, {}), cli: `banger vm fork ${quote(vm.name)}` });
+	if (can("vm_logs")) {
+		list.push({ label: "Console", request: sketch("get", "/vms/{vm}/logs", params), cli: `banger vm logs ${quote(vm.name)}` });
+	}
+	return list;
+}
+
+export function showVmCommands(vm: Vm): void {
+	showDialog({ title: `“${vm.name}” from a shell`, wide: true, body: <Recipes list={vmRecipes(vm)} /> });
+}
+
+export function Recipes({ list }: { list: Recipe[] }) {
+	return (
+		<div class="recipes">
+			{list.map((recipe) => (
+				<section key={recipe.label}>
+					<h3>{recipe.label}</h3>
+					<Command text={curl(recipe.request, endpoint())} what={`curl command: ${recipe.label}`} />
+					{recipe.cli && <Command text={recipe.cli} what={`CLI command: ${recipe.label}`} />}
+				</section>
+			))}
+		</div>
+	);
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, it } from "vitest";
+import { DEPTH_MAX, tree } from "../src/pages/snapshots/tree";
+import type { Snapshot } from "../src/api/types";
+
+const snapshot = (id: string, parent?: string): Snapshot => ({
+	id, vm: "v", vm_name: "v", image: "mini", vcpus: 1, memory_mib: 1, disk_mib: 1, memory: true, size_bytes: 1,
+	created: `2026-01-01T00:00:0${id.length}Z-${id}`, ...(parent ? { parent } : {}),
+});
+const shape = (list: Snapshot[]): string[] => tree(list).map(({ snapshot: s, depth }) => `${depth}${s.id}`);
+
+describe("the tree of snapshots", () => {
+	it("puts children below their parents", () => {
+		expect(shape([snapshot("c", "a"), snapshot("a"), snapshot("b"), snapshot("d", "c"), snapshot("e", "a")])).toEqual(["0a", "1c", "2d", "1e", "0b"]);
+	});
+
+	it("keeps what lost its parent", () => expect(shape([snapshot("b", "gone")])).toEqual(["0b"]));
+
+	it("hides nothing in a circle, and ends", () => {
+		expect(shape([snapshot("a", "b"), snapshot("b", "a"), snapshot("c", "c")]).sort()).toEqual(["0a", "0b", "0c"]);
+	});
+
+	it("does not run out of room", () => {
+		const deep = Array.from({ length: 40 }, (_, i) => snapshot("x".repeat(i + 1), i ? "x".repeat(i) : undefined));
+		expect(Math.max(...tree(deep).map((b) => b.depth))).toBe(DEPTH_MAX);
+	});
+});
