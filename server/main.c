@@ -456,6 +456,7 @@ static int start_state(struct server *s, struct error *err)
 	catalog.registry.parallel = (unsigned int)config_number(&s->config, CONFIG_IMAGES_PARALLEL);
 	catalog.registry.insecure = config_text(&s->config, CONFIG_IMAGES_INSECURE);
 	catalog.registry.ca_file = config_text(&s->config, CONFIG_IMAGES_CA);
+	catalog.registry.stall_s = (unsigned int)config_number(&s->config, CONFIG_IMAGES_STALL);
 	catalog.names = s->names_path;
 	catalog.auto_pull = config_number(&s->config, CONFIG_IMAGES_AUTO_PULL) != 0;
 	r = catalog_new(&catalog, &api->catalog, err);

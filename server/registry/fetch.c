@@ -19,7 +19,7 @@
 #include "server/registry/transfer.h"
 
 enum { REDIRECTS_MAX = 5, CONNECT_S = 15, TICK_MS = 500, BACKOFF_MAX_MS = 10000 };
-enum { RETRY_AFTER_MAX_S = 60 };
+enum { RETRY_AFTER_MAX_S = 60, SLOWEST_BYTES_S = 1024 };
 
 /* --- the registry --- */
 
@@ -187,7 +187,6 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *data)
 	if (t->sink_result < 0)
 		return 0;
 	t->have += n;
-	t->got += n;
 	return n;
 }
 
@@ -257,7 +256,7 @@ static int set_options(struct transfer *t)
 	     curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
 	     curl_easy_setopt(e, CURLOPT_USERAGENT, "banger") == CURLE_OK &&
 	     curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_S) == CURLE_OK &&
-	     curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, 1L) == CURLE_OK &&
+	     curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, (long)SLOWEST_BYTES_S) == CURLE_OK &&
 	     curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, (long)s->stall_s) == CURLE_OK &&
 	     curl_easy_setopt(e, CURLOPT_BUFFERSIZE, 256L * 1024) == CURLE_OK &&
 	     curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->headers) == CURLE_OK &&
@@ -303,7 +302,6 @@ static int begin_attempt(struct transfer *t, CURLM *multi, struct error *err)
 {
 	int r = set_url(t, err);
 
-	t->got = 0;
 	t->have = 0;
 	if (r == 0)
 		r = t->fetch->sink->begin(t->fetch->data, &t->have, err);
@@ -330,13 +328,20 @@ static int finish(struct transfer *t, struct error *err)
 	return r;
 }
 
-/* Tries once more after a while; `err` says why there was a need to. */
+/*
+ * Tries once more after a while; `err` says why there was a need to. Only bytes that no attempt has
+ * brought before count as a gain, and not those that trickle: or a registry could hold a pull for
+ * ever.
+ */
 static int retry_later(struct transfer *t, struct error *err)
 {
+	bool gained = t->have > t->furthest && err->code != ERR_TIMEOUT;
 	uint64_t wait_ms = (uint64_t)t->registry->settings.backoff_ms
 			   << (t->tries < 8 ? t->tries : 8);
 
-	if (t->got > 0)
+	if (t->have > t->furthest)
+		t->furthest = t->have;
+	if (gained)
 		t->tries = 0;
 	if (++t->tries >= t->registry->settings.tries || ++t->all_tries > 100)
 		return error_wrap(err, "gave up after %u tries", t->tries);

@@ -25,7 +25,7 @@ struct registry_settings {
 	unsigned int parallel;     /* transfers at the same time */
 	unsigned int tries;        /* of one transfer that gets nowhere */
 	unsigned int backoff_ms;   /* before the second one; doubled then, up to 10 s */
-	unsigned int stall_s;      /* without a byte: the transfer is begun again */
+	unsigned int stall_s;      /* at less than 1 KiB/s: the transfer is begun again */
 };
 
 #define REGISTRY_SETTINGS_INIT \

@@ -26,7 +26,7 @@ struct transfer {
 	unsigned int token_age; /* of the token that went with it */
 	int64_t wake_us;        /* when it is tried again */
 	uint64_t have;          /* bytes that the sink has */
-	uint64_t got;           /* of them, in this attempt */
+	uint64_t furthest;      /* the most that it had when an attempt ended */
 	int sink_result;
 	bool in_body;
 	bool refused_address;

@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 import os
+import re
 import subprocess
 import tempfile
 import threading
@@ -394,6 +395,42 @@ class Images(LifeTest):
         self.pull("t/busy:1")
         self.registry.status(1000, "manifests/2", 500)
         self.refused("t/busy:2", "manifest", "status 500", "gave up after 5 tries", status=502)
+
+    def test_a_registry_that_brings_nothing_new_is_given_up(self):
+        data = gz(busybox(member("random", os.urandom(300000))))
+        self.registry.image("t/short", "1", [data])
+        self.registry.cut(1000, sha256(data), 200000)   # each time from the first byte
+        self.refused("t/short:1", "layer 1 of 1", "gave up after 5 tries", status=502)
+        self.assertLess(len(self.registry.requests(sha256(data))), 12)
+
+    def test_a_registry_that_trickles_is_given_up(self):
+        self.server.stop()
+        os.makedirs(f"{self.home}/config", exist_ok=True)
+        with open(f"{self.home}/config/banger.conf", "w", encoding="ascii") as f:
+            f.write("[images]\nstall_s = 1\n")
+        self.server.start()
+        data = gz(busybox(member("random", os.urandom(300000))))
+        self.registry.image("t/trickle", "1", [data])
+        over = threading.Event()
+        self.addCleanup(over.set)
+
+        def trickle(handler):
+            first = int((re.findall(r"bytes=(\d+)-", handler.headers.get("Range", "")) or ["0"])[0])
+            handler.send_response(206 if first else 200)
+            handler.send_header("Content-Length", str(len(data) - first))
+            handler.send_header("Content-Range", f"bytes {first}-{len(data) - 1}/{len(data)}")
+            handler.end_headers()
+            handler.close_connection = True
+            for i in range(first, len(data)):
+                handler.wfile.write(data[i:i + 1])
+                handler.wfile.flush()
+                if over.wait(0.05):
+                    return
+        self.registry.times(1000, sha256(data), trickle)
+        self.refused("t/trickle:1", "layer 1 of 1", "too slow", "gave up after 5 tries", status=504)
+        asked = [headers.get("Range") for _, _, headers in self.registry.requests(sha256(data))]
+        self.assertEqual(5, len(asked), asked)
+        self.assertRegex(asked[-1], r"bytes=\d+-", "what trickled in is kept")
 
     def test_what_is_not_there(self):
         self.refused("t/nothing:1", "manifest", "does not have it", status=404)
