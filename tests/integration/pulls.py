@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pulls: who may, what goes wrong on the way, and registries that lie or want to do harm."""
+import base64
+import gzip
+import json
+import os
+import re
+import threading
+import unittest
+
+from harness import wait_until
+from image_test import ImageTest, busybox
+from registry import Registry, gz, hardlink, layer, member, sha256, symlink
+
+
+class Pulls(ImageTest):
+    # --- who may ---
+
+    def log_in(self, user, password):
+        auth = base64.b64encode(f"{user}:{password}".encode()).decode()
+        with open(f"{self.docker}/config.json", "w", encoding="ascii") as f:
+            json.dump({"auths": {self.registry.host: {"auth": auth}}}, f)
+
+    def test_tokens(self):
+        self.registry.users = {"ann": "right"}
+        self.registry.image("t/secret", "1", [gz(busybox()), gz(layer(member("x"))), gz(layer(member("y")))])
+        self.refused("t/secret:1", "credentials")
+        self.log_in("ann", "wrong")
+        self.refused("t/secret:1", "credentials")
+        self.log_in("ann", "right")
+        self.registry.token_uses = 2    # each expires in the middle
+        self.pull("t/secret:1")
+        self.assertGreater(len(self.registry.tokens), 1)
+        for _, _, headers in self.registry.requests("/v2/"):
+            self.assertNotIn("Basic", headers.get("Authorization", ""))
+
+    def test_credentials_stay_with_the_registry(self):
+        self.registry.users = {"ann": "right"}
+        self.log_in("ann", "right")
+        data = gz(busybox())
+        self.registry.image("t/moved", "1", [data])
+        other = Registry()
+        self.addCleanup(other.close)
+        other.blob(data)
+        moved = f"http://{other.host}/v2/x/blobs/{sha256(data)}"
+        self.registry.times(1, sha256(data), lambda h: self.registry.reply(h, 307, Location=moved))
+        self.pull("t/moved:1")
+        self.assertEqual(1, len(other.log))
+        self.assertNotIn("Authorization", other.log[0][2])
+
+    # --- what goes wrong on the way ---
+
+    def test_downloads_go_on_where_they_broke_off(self):
+        data = gz(busybox(member("random", os.urandom(300000))))
+        self.registry.image("t/cut", "1", [data])
+        self.registry.cut(1, sha256(data), 200000)
+        self.pull("t/cut:1")
+        asked = [headers.get("Range") for _, _, headers in self.registry.requests(sha256(data))]
+        self.assertEqual(2, len(asked))
+        self.assertIsNone(asked[0])
+        self.assertRegex(asked[1], r"bytes=\d+-")
+
+    def test_a_later_pull_takes_up_what_an_earlier_one_left(self):
+        data = gz(busybox(member("random", os.urandom(300000))))
+        self.registry.image("t/later", "1", [data])
+        self.registry.cut(1, sha256(data), 200000)
+        self.registry.status(1, sha256(data), 403)
+        self.refused("t/later:1", "layer 1 of 1", "forbids")
+        self.pull("t/later:1")
+        self.assertRegex(self.registry.requests(sha256(data))[-1][2].get("Range", ""), r"bytes=\d+-")
+
+    def test_bytes_that_were_left_wrong_are_fetched_again(self):
+        data = gz(busybox())
+        self.registry.image("t/left", "1", [data])
+        os.makedirs(f"{self.home}/cache/blobs", exist_ok=True)
+        digest = sha256(data).removeprefix("sha256:")
+        with open(f"{self.home}/cache/blobs/part-{digest}", "wb") as f:
+            f.write(b"x" * 1000)
+        self.pull("t/left:1")
+        with open(f"{self.home}/cache/blobs/sha256-{digest}", "r+b") as f:
+            f.write(b"damaged")
+        self.registry.image("t/left", "2", [data, layer(member("new"))])
+        self.pull("t/left:2")
+
+    def test_a_registry_that_is_busy_is_asked_again(self):
+        data = gz(busybox())
+        self.registry.image("t/busy", "1", [data])
+        self.registry.status(1, "manifests", 429, Retry_After="1")
+        self.registry.status(2, "blobs", 503)
+        self.pull("t/busy:1")
+        self.registry.status(1000, "manifests/2", 500)
+        self.refused("t/busy:2", "manifest", "status 500", "gave up after 5 tries", status=502)
+
+    def test_a_registry_that_brings_nothing_new_is_given_up(self):
+        data = gz(busybox(member("random", os.urandom(300000))))
+        self.registry.image("t/short", "1", [data])
+        self.registry.cut(1000, sha256(data), 200000)   # each time from the first byte
+        self.refused("t/short:1", "layer 1 of 1", "gave up after 5 tries", status=502)
+        self.assertLess(len(self.registry.requests(sha256(data))), 12)
+
+    def test_a_registry_that_trickles_is_given_up(self):
+        self.server.stop()
+        os.makedirs(f"{self.home}/config", exist_ok=True)
+        with open(f"{self.home}/config/banger.conf", "w", encoding="ascii") as f:
+            f.write("[images]\nstall_s = 1\n")
+        self.server.start()
+        data = gz(busybox(member("random", os.urandom(300000))))
+        self.registry.image("t/trickle", "1", [data])
+        over = threading.Event()
+        self.addCleanup(over.set)
+
+        def trickle(handler):
+            first = int((re.findall(r"bytes=(\d+)-", handler.headers.get("Range", "")) or ["0"])[0])
+            handler.send_response(206 if first else 200)
+            handler.send_header("Content-Length", str(len(data) - first))
+            handler.send_header("Content-Range", f"bytes {first}-{len(data) - 1}/{len(data)}")
+            handler.end_headers()
+            handler.close_connection = True
+            for i in range(first, len(data)):
+                handler.wfile.write(data[i:i + 1])
+                handler.wfile.flush()
+                if over.wait(0.05):
+                    return
+        self.registry.times(1000, sha256(data), trickle)
+        self.refused("t/trickle:1", "layer 1 of 1", "too slow", "gave up after 5 tries", status=504)
+        asked = [headers.get("Range") for _, _, headers in self.registry.requests(sha256(data))]
+        self.assertEqual(5, len(asked), asked)
+        self.assertRegex(asked[-1], r"bytes=\d+-", "what trickled in is kept")
+
+    def test_what_is_not_there(self):
+        self.refused("t/nothing:1", "manifest", "does not have it", status=404)
+        self.registry.image("t/half", "1", [gz(busybox())])
+        for name in list(self.registry.blobs):
+            if self.registry.blobs[name][:2] == b"\x1f\x8b":
+                del self.registry.blobs[name]
+        self.refused("t/half:1", "layer 1 of 1", status=404)
+
+    def test_redirects_lead_nowhere_else(self):
+        self.registry.image("t/away", "1", [gz(busybox())])
+        for target in ("file:///etc/passwd", "gopher://127.0.0.1/x", "ftp://127.0.0.1/x"):
+            self.registry.answers.clear()
+            self.registry.times(1, "blobs", lambda h, t=target: self.registry.reply(h, 302, Location=t))
+            self.refused("t/away:1", "redirects to", status=502)
+        self.registry.answers.clear()
+        self.registry.times(100, "manifests", lambda h: self.registry.reply(h, 302, Location=h.path))
+        self.refused("t/away:1", "redirects to nowhere", status=502)
+
+    def test_lies(self):
+        data = gz(busybox())
+
+        def other_digest(document):
+            document["layers"][0]["digest"] = sha256(b"something else")
+        self.registry.image("t/digest", "1", [data], change=other_digest)
+        wrong = sha256(b"something else")
+        self.registry.blobs[wrong] = data
+        self.refused("t/digest:1", "layer 1 of 1", "sha256", status=502)
+        self.assertNotIn(wrong.replace(":", "-"), os.listdir(f"{self.home}/cache/blobs"))
+
+        def larger(document):
+            document["layers"][0]["size"] += 100
+        self.registry.image("t/larger", "1", [data], change=larger)
+        self.refused("t/larger:1", "layer 1 of 1", status=502)
+
+        def smaller(document):
+            document["layers"][0]["size"] -= 100
+        self.registry.image("t/smaller", "1", [data], change=smaller)
+        self.refused("t/smaller:1", "more bytes came", status=502)
+        good = self.registry.image("t/asked", "1", [data])
+        with self.registry.lock:
+            media, text = self.registry.manifests["t/asked", good["digest"]]
+            self.registry.manifests["t/asked", good["digest"]] = (media, text + b" ")
+        self.refused(f"t/asked@{good['digest']}", "its digest is", status=502)
+
+    # --- layers that want to do harm ---
+
+    def test_hostile_layers(self):
+        bomb = gzip.compress(b"\0" * (1 << 20), 9)
+        cases = {
+            "climb": (layer(member("../../etc/evil", b"x")), "'..' in a name"),
+            "absolute": (layer(member("/etc/evil", b"x")), "an absolute name"),
+            "link": (layer(hardlink("x", "../../etc/passwd")), "'..' in a name"),
+            "dangling": (layer(hardlink("x", "nothing")), "hard link to what is not there"),
+            "cut": (gz(busybox())[:-1000], "damaged"),
+            "garbage": (b"\x1f\x8b" + os.urandom(5000), "layer 2 of 2"),
+            "text": (b"no archive at all" * 100, "layer 2 of 2"),
+            "twice": (gz(bomb), "layer 2 of 2"),
+        }
+        for name, (data, words) in cases.items():
+            with self.subTest(name):
+                self.registry.image(f"t/{name}", "1", [gz(busybox()), data])
+                self.refused(f"t/{name}:1", "layer 2 of 2", words)
+        self.assertFalse(os.path.exists("/etc/evil"))
+
+    def test_a_link_out_of_the_image_stays_inside(self):
+        self.registry.image("t/out", "1", [gz(busybox(symlink("out", "../../../.."), symlink("tmpdir", self.home))),
+                                           layer(member("out/inside", b"1"), member("tmpdir/evil", b"2"))])
+        self.pull("t/out:1")
+        self.assertFalse(os.path.exists(f"{self.home}/evil"))
+        run = self.boot("t/out:1")
+        self.assertEqual("1", run("cat", "/inside"))
+        self.assertEqual("2", run("cat", f"{self.home}/evil"))
+
+    # --- several, and the end ---
+
+    def test_two_who_want_the_same(self):
+        data = gz(busybox())
+        self.registry.image("t/same", "1", [data])
+        threads = [threading.Thread(target=self.pull, args=("t/same:1",), kwargs={"name": f"n{i}"})
+                   for i in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(4, len([n for n in self.names() if n.startswith("n")]))
+        self.assertEqual(1, len(self.registry.requests(sha256(data))))
+        self.assert_no_staging()
+
+    def test_a_pull_can_be_cancelled(self):
+        self.registry.image("t/slow", "1", [gz(busybox())])
+        begun, over = threading.Event(), threading.Event()
+        self.addCleanup(over.set)
+
+        def hang(_):
+            begun.set()
+            over.wait(60)
+        self.registry.times(1, "blobs", hang)
+        op = self.server.must(202, "POST", "/images", {"pull": self.reference("t/slow:1")})
+        self.assertTrue(begun.wait(60))
+        self.server.call("DELETE", f"/operations/{op['id']}")
+        self.assertEqual("cancelled", self.server.wait_operation(op["id"])["state"])
+        over.set()
+        self.assert_no_staging()
+        self.pull("t/slow:1")
+
+    def test_stages_and_progress_are_told(self):
+        self.registry.image("t/told", "1", [gz(busybox())])
+        op = self.server.must(202, "POST", "/images", {"pull": self.reference("t/told:1")})
+        done = self.server.wait_operation(op["id"])
+        self.assertEqual(["resolve", "download", "scan", "squashfs", "digest", "publish"],
+                         [stage["name"] for stage in done["stages"] if stage["name"] != "queued"])
+        wait_until(lambda: self.reference("t/told:1") in self.names(), "the image is listed")
+
+    def test_names_that_are_none(self):
+        for name in ("UPPER/x", "x//y", "x:", "x@sha256:12"):
+            reply = self.server.call("POST", "/images", {"pull": f"{self.registry.host}/{name}"})
+            self.assertEqual(422, reply.status, reply)
+        for body in ({}, {"build": "mini", "pull": "x"}):
+            self.assertEqual(422, self.server.call("POST", "/images", body).status)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
