@@ -37,6 +37,6 @@ int main(int argc, char **argv)
 	}
 	if (r < 0)
 		(void)fprintf(stderr, "%s\n", err.msg);
-	/* Past the exit handlers: LeakSanitizer's traces the process, which the confinement forbids. */
+	/* Past the exit handlers: LeakSanitizer's traces us, which the confinement forbids. */
 	_exit(r < 0 ? 1 : 0);
 }
