@@ -580,6 +580,7 @@ static int watch_signals(struct server *s, struct error *err)
 static void server_done(struct server *s)
 {
 	http_server_free(s->http);
+	api_pages_done(&s->api);
 	dns_free(s->dns);
 	ops_set_listener(s->api.ops, NULL, NULL);
 	runs_free(s->api.runs);

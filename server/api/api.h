@@ -19,6 +19,16 @@ struct templates;
 struct snapshots;
 struct runs;
 
+/* A page of a list that was made: good for the same target while nothing has changed. */
+struct kept_page {
+	char *target; /* NULL: none here */
+	char *link;   /* NULL on the last page */
+	struct http_text *text;
+	uint64_t version;
+};
+
+enum { API_KEPT_PAGES = 4 };
+
 /* What handlers work on: their `context`. All borrowed for the life of the server. */
 struct api {
 	struct loop *loop;
@@ -43,7 +53,12 @@ struct api {
 	const struct vmm_probe *probe;   /* of it */
 	const char *vmm_why;             /* it was chosen, or none was */
 	unsigned int operations_kept;    /* since the start */
+	struct kept_page pages[API_KEPT_PAGES];
+	unsigned int next_page; /* the place that the next one takes */
 };
+
+/* Lets go of the pages that are kept. */
+void api_pages_done(struct api *api);
 
 /* The table of all operations, for http_server_new(). */
 extern const struct http_handler api_handlers[];

@@ -3,6 +3,7 @@
  * this one list. */
 #pragma once
 
+#include "lib/base/buf.h"
 #include "server/api/api.h"
 
 #define API_OPERATIONS(X)   \
@@ -151,6 +152,25 @@ int api_find_exec(struct http_request *req, struct api *api, struct vm_exec **re
 
 /* Replies with a list; `items` is stolen, `next` names the next page or is NULL. */
 void api_reply_page(struct http_request *req, json_t *items, const char *next);
+
+/*
+ * The same for a list that may be long, item by item: only the text is held, and it is kept for
+ * the next who asks the same. Begin with api_page_begin(), end with api_page_reply().
+ */
+struct api_page {
+	struct http_request *req;
+	struct buf text;
+	size_t n;
+	bool failed;
+};
+void api_page_begin(struct api_page *page, struct http_request *req);
+/* Steals `item`. */
+void api_page_add(struct api_page *page, json_t *item);
+/* `version` says when the page will be another one; with `keep` false it is not kept. */
+void api_page_reply(struct api_page *page, struct api *api, const char *next, bool keep,
+		    uint64_t version);
+/* Replies with a page that was kept, if there is one of this version. */
+bool api_page_again(struct http_request *req, struct api *api, uint64_t version);
 
 /* The query's `target`: of a VM's id or name the id, else as it stands; NULL when there is none. */
 const char *api_query_target(const struct http_request *req, const struct api *api);

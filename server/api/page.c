@@ -1,14 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What lists share: pages (the next one stands in the body and in the Link header) and `?since=`.
+/*
+ * What lists share: pages (the next one stands in the body and in the Link header) and `?since=`.
+ *
+ * To make the text of a thousand items takes a hundred times as long as to send it, and whoever
+ * watches a list asks for the same page again and again. So the latest pages are kept as text,
+ * each under the whole target that asked for it, until the version of what it shows is another.
  */
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/base/buf.h"
+#include "lib/base/cleanup.h"
 #include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/json/json.h"
 #include "server/api/handlers.h"
 
-enum { LINK_MAX = 8192 };
+enum {
+	LINK_MAX = 8192,
+	PAGE_MAX = 64 * 1024 * 1024, /* 1000 items of the largest kind are a tenth of it */
+	KEPT_PAGE_MAX = 1024 * 1024, /* larger ones are made anew */
+};
 
 /* The target of this request with another cursor. */
 static int next_target(const struct http_request *req, const char *cursor, struct buf *b)
@@ -40,6 +51,187 @@ void api_reply_page(struct http_request *req, json_t *items, const char *next)
 	buf_done(&link);
 	http_reply_json(req, 200, reply);
 }
+
+/* --- pages that are kept --- */
+
+static void drop(struct kept_page *kept)
+{
+	free(kept->target);
+	free(kept->link);
+	http_text_unref(kept->text);
+	*kept = (struct kept_page){ 0 };
+}
+
+void api_pages_done(struct api *api)
+{
+	for (size_t i = 0; i < API_KEPT_PAGES; i++)
+		drop(&api->pages[i]);
+}
+
+/* Room is made by age; what is out of date goes at once. */
+static void keep_page(struct api *api, const struct http_request *req, struct http_text *text,
+		      const char *link, uint64_t version)
+{
+	struct kept_page *kept = &api->pages[api->next_page];
+
+	for (size_t i = 0; i < API_KEPT_PAGES; i++)
+		if (api->pages[i].version != version)
+			drop(&api->pages[i]);
+	if (http_text_len(text) > KEPT_PAGE_MAX)
+		return;
+	drop(kept);
+	api->next_page = (api->next_page + 1) % API_KEPT_PAGES;
+	kept->target = strdup(http_target(req));
+	kept->link = link ? strdup(link) : NULL;
+	if (!kept->target || (link && !kept->link)) {
+		drop(kept);
+		return;
+	}
+	kept->text = http_text_ref(text);
+	kept->version = version;
+}
+
+static struct kept_page *find_kept(struct api *api, const struct http_request *req,
+				   uint64_t version)
+{
+	for (size_t i = 0; i < API_KEPT_PAGES; i++) {
+		struct kept_page *kept = &api->pages[i];
+
+		if (kept->target && kept->version == version &&
+		    streq(kept->target, http_target(req)))
+			return kept;
+	}
+	return NULL;
+}
+
+static void reply_kept(struct http_request *req, const struct kept_page *kept)
+{
+	if (kept->link)
+		http_reply_header(req, "Link", kept->link);
+	http_reply_text(req, kept->text);
+}
+
+#ifdef BANGER_CHECK_REPLIES
+/* In builds for tests each page is made anew, and what was kept must be the same. */
+bool api_page_again(struct http_request *req, struct api *api, uint64_t version)
+{
+	(void)req;
+	(void)api;
+	(void)version;
+	return false;
+}
+
+static bool check_kept(struct http_request *req, struct api *api, const struct http_text *text,
+		       uint64_t version)
+{
+	const struct kept_page *kept = find_kept(api, req, version);
+
+	if (!kept)
+		return false;
+	if (http_text_len(text) != http_text_len(kept->text) ||
+	    memcmp(http_text_bytes(text), http_text_bytes(kept->text), http_text_len(text)) != 0)
+		log_error("assertion failed: a page was kept although it has changed: %s",
+			  http_target(req));
+	reply_kept(req, kept);
+	return true;
+}
+#else
+bool api_page_again(struct http_request *req, struct api *api, uint64_t version)
+{
+	const struct kept_page *kept = find_kept(api, req, version);
+
+	if (kept)
+		reply_kept(req, kept);
+	return kept != NULL;
+}
+
+static bool check_kept(struct http_request *req, struct api *api, const struct http_text *text,
+		       uint64_t version)
+{
+	(void)req;
+	(void)api;
+	(void)text;
+	(void)version;
+	return false;
+}
+#endif
+
+void api_page_begin(struct api_page *page, struct http_request *req)
+{
+	static const char begin[] = "{\"items\":[";
+
+	*page = (struct api_page){ .req = req };
+	buf_init(&page->text, PAGE_MAX);
+	page->failed = buf_append(&page->text, begin, sizeof(begin) - 1) < 0;
+}
+
+void api_page_add(struct api_page *page, json_t *item)
+{
+	json_auto_t *picked = http_pick_fields(page->req, item);
+	autofree char *text = picked ? json_text(picked) : NULL;
+
+	if (!text || (page->n > 0 && buf_append(&page->text, ",", 1) < 0) ||
+	    buf_append(&page->text, text, strlen(text)) < 0)
+		page->failed = true;
+	page->n++;
+}
+
+static void refuse_page(struct http_request *req)
+{
+	struct error err = ERROR_INIT;
+
+	(void)error_set(&err, ERR_NO_ROOM,
+			"no memory for a page of this length: ask for fewer with limit=");
+	http_reply_error(req, &err, NULL);
+}
+
+/* The page's text without what the buffer has too much. */
+static struct http_text *take_text(struct api_page *page)
+{
+	size_t len = buf_len(&page->text);
+	char *exact = page->failed ? NULL : malloc(len);
+
+	if (!exact)
+		return NULL;
+	memcpy(exact, buf_bytes(&page->text), len);
+	return http_text_new(exact, len);
+}
+
+void api_page_reply(struct api_page *page, struct api *api, const char *next, bool keep,
+		    uint64_t version)
+{
+	json_auto_t *cursor = next ? json_string(next) : NULL;
+	autofree char *quoted = cursor ? json_text(cursor) : NULL;
+	struct http_text *text;
+	const char *line = NULL;
+	struct buf link;
+
+	if ((quoted ? buf_printf(&page->text, "],\"next_cursor\":%s}", quoted)
+		    : buf_append(&page->text, "]}", 2)) < 0)
+		page->failed = true;
+	text = take_text(page);
+	buf_done(&page->text);
+	if (!text) {
+		refuse_page(page->req);
+		return;
+	}
+	if (check_kept(page->req, api, text, version)) {
+		http_text_unref(text);
+		return;
+	}
+	buf_init(&link, LINK_MAX);
+	if (next && next_target(page->req, next, &link) == 0)
+		line = (const char *)buf_bytes(&link);
+	if (line)
+		http_reply_header(page->req, "Link", line);
+	if (keep)
+		keep_page(api, page->req, text, line, version);
+	http_reply_text(page->req, text);
+	http_text_unref(text);
+	buf_done(&link);
+}
+
+/* --- since --- */
 
 int64_t api_query_since(const struct http_request *req)
 {

@@ -144,14 +144,22 @@ static size_t find_page(const struct http_request *req, const struct sorted *lis
 static void reply_page(struct http_request *req, struct api *api)
 {
 	size_t limit = (size_t)api_query_number(req, "limit", 100);
-	json_t *items = json_array();
+	uint64_t version = vms_version(api->vms);
+	bool keep = true;
 	size_t n = 0;
-	autofree struct sorted *list = collect(req, api, &n);
-	size_t i = list ? find_page(req, list, n) : 0;
+	autofree struct sorted *list = NULL;
+	struct api_page page;
+	size_t i;
 
-	for (; i < n && json_array_size(items) < limit; i++)
-		(void)json_array_append_new(items, vm_to_json(list[i].vm));
-	api_reply_page(req, items, i < n && i > 0 ? list[i - 1].key : NULL);
+	if (api_page_again(req, api, version))
+		return;
+	list = collect(req, api, &n);
+	api_page_begin(&page, req);
+	for (i = list ? find_page(req, list, n) : 0; i < n && page.n < limit; i++) {
+		api_page_add(&page, vm_to_json(list[i].vm));
+		keep = keep && !vm_is_changing(list[i].vm);
+	}
+	api_page_reply(&page, api, i < n && i > 0 ? list[i - 1].key : NULL, keep, version);
 }
 
 static json_t *find_view(const struct http_request *req, struct api *api, const char *id)

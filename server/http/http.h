@@ -77,6 +77,20 @@ void http_reply_header(struct http_request *req, const char *name, const char *v
 /* Steals `body`. With status 200 to a GET, its hash becomes the ETag, and If-None-Match is heeded.
  */
 void http_reply_json(struct http_request *req, int status, json_t *body);
+
+/* The JSON text of a reply that is kept, to be given again: counted, with its own ETag. Steals
+ * `data` (malloc), also on failure; NULL when out of memory. */
+struct http_text;
+struct http_text *http_text_new(char *data, size_t len);
+struct http_text *http_text_ref(struct http_text *text);
+/* NULL is fine. */
+void http_text_unref(struct http_text *text);
+size_t http_text_len(const struct http_text *text);
+const char *http_text_bytes(const struct http_text *text);
+/* The same as http_reply_json() with status 200 and this text; `?fields=` has been heeded. The
+ * reply has a reference of its own. */
+void http_reply_text(struct http_request *req, struct http_text *text);
+
 /* What `?fields=` wants of a resource; http_reply_json() does so itself. Steals and returns. */
 json_t *http_pick_fields(const struct http_request *req, json_t *body);
 void http_reply_bytes(struct http_request *req, int status, const char *content_type,

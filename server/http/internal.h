@@ -128,6 +128,10 @@ void request_abort(struct http_request *req);
 enum MHD_Result request_queue(struct http_request *req);
 void request_set_response(struct http_request *req, unsigned int status,
 			  struct MHD_Response *response);
+/* A whole reply; `data` is what `response` will send. Steals the response, NULL when there was no
+ * memory for it. */
+void reply_whole(struct http_request *req, int status, const char *content_type, const char *data,
+		 size_t len, struct MHD_Response *response);
 void reply_problem(struct http_request *req, const struct error *err, const char *operation,
 		   json_t *errors, bool more);
 

@@ -339,19 +339,26 @@ static void check_reply(const struct http_request *req, int status, const char *
 }
 #endif
 
+void reply_whole(struct http_request *req, int status, const char *content_type, const char *data,
+		 size_t len, struct MHD_Response *response)
+{
+	if (response) {
+		check_reply(req, status, content_type, data, len);
+		replay_done(req, status, content_type, data, len);
+		(void)MHD_add_response_header(response, "Content-Type", content_type);
+	}
+	request_set_response(req, (unsigned int)status, response);
+}
+
 static void reply_owned(struct http_request *req, int status, const char *content_type, char *data,
 			size_t len)
 {
-	struct MHD_Response *response;
+	struct MHD_Response *response =
+		MHD_create_response_from_buffer(len, data, MHD_RESPMEM_MUST_FREE);
 
-	check_reply(req, status, content_type, data, len);
-	replay_done(req, status, content_type, data, len);
-	response = MHD_create_response_from_buffer(len, data, MHD_RESPMEM_MUST_FREE);
 	if (!response)
 		free(data);
-	else
-		(void)MHD_add_response_header(response, "Content-Type", content_type);
-	request_set_response(req, (unsigned int)status, response);
+	reply_whole(req, status, content_type, data, len, response);
 }
 
 static bool etag_given(const struct http_request *req)

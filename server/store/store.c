@@ -159,6 +159,11 @@ bool store_is_new(const struct store *store)
 	return store->is_new;
 }
 
+uint64_t store_changes(const struct store *store)
+{
+	return (uint64_t)sqlite3_total_changes64(store->db);
+}
+
 void store_close(struct store *store)
 {
 	if (!store)

@@ -19,6 +19,8 @@ struct store;
 int store_open(const char *path, struct store **ret_store, struct error *err) MUST_USE;
 /* True when store_open() made the database, or found it without a single table. */
 bool store_is_new(const struct store *store);
+/* Grows with every row that is written. */
+uint64_t store_changes(const struct store *store);
 /* NULL is fine. */
 void store_close(struct store *store);
 

@@ -78,6 +78,18 @@ json_t *vm_to_json(struct vm *vm)
 	return o;
 }
 
+/* An operation that ends tells an event, and so does all that is written; the time until a VM
+ * sleeps grows with everything that is done in it. */
+bool vm_is_changing(const struct vm *vm)
+{
+	return vm_has_operation(vm) || vm_sleeps_ms(vm) != 0;
+}
+
+uint64_t vms_version(const struct vms *vms)
+{
+	return store_changes(vms->c.store) + (uint64_t)events_last(vms->c.events) + vms->untold;
+}
+
 static json_t *number_or_null(bool there, int64_t n)
 {
 	return there ? json_integer(n) : json_null();

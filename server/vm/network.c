@@ -79,6 +79,7 @@ static int take_place(struct vm *vm, void *data, struct error *err)
 	struct place *p = data;
 
 	vm->vms->plan = p->plan;
+	vm->vms->untold++;
 	if (!in_plan(&p->plan, vm->row.address)) {
 		int r = pick(vm, &p->plan, err);
 
@@ -276,6 +277,7 @@ static void take_plan(void *data)
 	struct begin *b = data;
 
 	b->vms->plan = b->plan;
+	b->vms->untold++;
 }
 
 static int run_begin(struct op *op, void *data, struct error *err)

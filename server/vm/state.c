@@ -111,6 +111,7 @@ void vm_save(struct vm *vm)
 	struct error err;
 	int r = vms_set_state(vm->vms->c.store, &vm->row, vm->stored, &err);
 
+	vm->vms->untold++;
 	if (r == 0)
 		(void)snprintf(vm->stored, sizeof(vm->stored), "%s", vm->row.state);
 	if (r == 0 && vm->unsaved)

@@ -114,6 +114,9 @@ int vms_get(struct vms *vms, const char *ref, struct vm **ret_vm, struct error *
 /* By id, oldest first: the first VM with an id above `after` ("" for all), or NULL. */
 struct vm *vms_next(struct vms *vms, const char *after);
 size_t vms_count(const struct vms *vms);
+/* The same number as before: what vm_to_json() says of every VM is as it was, except for those
+ * with vm_is_changing(). */
+uint64_t vms_version(const struct vms *vms);
 /* Memory of the VMs that have or are about to have a process, and how much that may be. */
 uint64_t vms_memory_promised_mib(const struct vms *vms);
 uint64_t vms_memory_limit_mib(const struct vms *vms);
@@ -132,6 +135,8 @@ bool vm_has_operation(const struct vm *vm);
 struct op *vm_last_operation(const struct vm *vm);
 /* The API's view; new reference. */
 json_t *vm_to_json(struct vm *vm);
+/* Its view changes from one moment to the next, without vms_version() telling. */
+bool vm_is_changing(const struct vm *vm);
 /* Someone works in it: resets the idle clock. */
 void vm_touch(struct vm *vm);
 

@@ -72,6 +72,7 @@ struct vms {
 	struct vm *first;
 	struct vm *last;
 	size_t count;
+	uint64_t untold; /* changes of views that left no row and no event; see vms_version() */
 	struct loop_timer *check_timer;
 	struct vms_sampler *sampler; /* NULL until the first VM has a process */
 	int vms_fd;                  /* <state>/vms */

@@ -47,6 +47,47 @@ class Lists(LifeTest):
         rest = self.server.must(200, "GET", f"/vms?sort=name&cursor={page['next_cursor']}")
         self.assertEqual(["c", "d", "e"], [vm["name"] for vm in rest["items"]])
 
+    def page(self, query):
+        """Asked for twice: the second is what was kept of the first."""
+        first = self.server.call("GET", f"/vms?{query}")
+        again = self.server.call("GET", f"/vms?{query}")
+        self.assertEqual((200, first.body), (again.status, again.body))
+        for header in ("ETag", "Link", "Content-Type"):
+            self.assertEqual(first.headers.get(header), again.headers.get(header))
+        same = self.server.raw("GET", f"/vms?{query}", headers={"If-None-Match": first.headers["ETag"]})
+        self.assertEqual(304, same.status)
+        return first
+
+    def test_a_page_is_never_older_than_what_it_shows(self):
+        for name in ("a", "b", "c"):
+            self.make(name, labels={"n": name})
+        # More than are kept at a time, each told from the others.
+        for _ in range(2):
+            self.assertEqual(["a", "b", "c"], [vm["name"] for vm in self.page("sort=name").json()["items"]])
+            self.assertEqual(["c", "b", "a"], [vm["name"] for vm in self.page("sort=-name").json()["items"]])
+            self.assertEqual(["b"], [vm["name"] for vm in self.page("name=b").json()["items"]])
+            self.assertEqual([{"name": "c"}], self.page("fields=name&label=n=c").json()["items"])
+            self.assertEqual([{"id"}] * 3, [set(vm) for vm in self.page("fields=id").json()["items"]])
+            part = self.page("limit=2&sort=name&fields=name")
+            self.assertIn("next_cursor", part.json())
+            self.assertIsNotNone(part.headers.get("Link"))
+        # Whatever changes, by whichever way, the next reply says so.
+        for change, fields in (({"labels": {"n": "z"}}, {"labels": {"n": "z"}}), ({"memory_mib": 77}, {"memory_mib": 77}),
+                               ({"idle_stop_s": 60}, {"idle_stop_s": 60})):
+            before = self.page("sort=name")
+            self.server.must(200, "PATCH", "/vms/a", change)
+            after = self.page("sort=name")
+            self.assertNotEqual(before.headers["ETag"], after.headers["ETag"])
+            seen = after.json()["items"][0]
+            self.assertEqual(fields, {key: seen[key] for key in fields})
+            self.assertEqual(200, self.server.raw("GET", "/vms?sort=name",
+                                                  headers={"If-None-Match": before.headers["ETag"]}).status)
+        kernel = self.server.must(200, "GET", "/vms/a")["kernel"]
+        self.server.must(201, "POST", "/vms", {"name": "d", "image": "mini", "kernel": kernel, "start": False}, wait=60)
+        self.assertEqual(4, len(self.page("sort=name").json()["items"]))
+        self.server.delete("b")
+        self.assertEqual(["a", "c", "d"], [vm["name"] for vm in self.page("sort=name").json()["items"]])
+
     def test_operations_in_pages(self):
         for name in ("a", "b", "c"):
             self.make(name)
