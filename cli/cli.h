@@ -125,6 +125,7 @@ int cmd_image_build(struct cli *cli, const struct args *args);
 int cmd_image_prepare(struct cli *cli, const struct args *args);
 int cmd_image_pull(struct cli *cli, const struct args *args);
 int cmd_image_import(struct cli *cli, const struct args *args);
+int cmd_image_promote(struct cli *cli, const struct args *args);
 int cmd_image_verify(struct cli *cli, const struct args *args);
 int cmd_cache_prune(struct cli *cli, const struct args *args);
 int cmd_image_show(struct cli *cli, const struct args *args);

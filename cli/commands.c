@@ -723,6 +723,18 @@ const struct command commands[] = {
 		.run = cmd_image_import,
 	},
 	{
+		.path = "image promote",
+		.summary = "make an image of a VM's disk",
+		.usage = "VM NAME",
+		.text = "The VM may be stopped, paused or running; one that runs is held for as "
+			"long as its disk is copied. SSH host keys and the machine-id stay behind.",
+		.examples = "banger image promote web tools",
+		.min_args = 2,
+		.max_args = 2,
+		.complete = COMPLETE_VMS,
+		.run = cmd_image_promote,
+	},
+	{
 		.path = "image tag",
 		.summary = "give an image another name",
 		.usage = "IMAGE NAME",

@@ -138,11 +138,12 @@ int cmd_image_prepare(struct cli *cli, const struct args *args)
 	return 0;
 }
 
-int cmd_image_import(struct cli *cli, const struct args *args)
+/* An image that gets a name and comes from `source`. */
+static int make_named(struct cli *cli, const struct args *args, const char *name, const char *field,
+		      const char *source)
 {
 	struct outcome outcome CLEANUP(outcome_done) = { 0 };
-	json_auto_t *body =
-		json_pack("{s:s, s:s}", "name", args->positional[0], "import", args->positional[1]);
+	json_auto_t *body = json_pack("{s:s, s:s}", "name", name, field, source);
 	struct client_request request = { .method = "POST", .path = "/images", .body = body };
 	int status = cli_connect(cli, args);
 
@@ -158,6 +159,16 @@ int cmd_image_import(struct cli *cli, const struct args *args)
 		return print_json(outcome.result);
 	(void)printf("%s\n", json_str(outcome.result, "name"));
 	return 0;
+}
+
+int cmd_image_import(struct cli *cli, const struct args *args)
+{
+	return make_named(cli, args, args->positional[0], "import", args->positional[1]);
+}
+
+int cmd_image_promote(struct cli *cli, const struct args *args)
+{
+	return make_named(cli, args, args->positional[1], "from_vm", args->positional[0]);
 }
 
 int cmd_image_verify(struct cli *cli, const struct args *args)

@@ -94,10 +94,23 @@ static int write_id(const char *path, const char *id)
 	return r == 0 && st.st_size > n && ftruncate(fd, n) < 0 ? -errno : r;
 }
 
+/* What of it is there becomes empty, and the next boot makes one. */
+static int forget_machine_id(void)
+{
+	static const char *const paths[] = { "/etc/machine-id", "/var/lib/dbus/machine-id" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+		if (truncate(paths[i], 0) < 0 && errno != ENOENT)
+			return -errno;
+	return 0;
+}
+
 static int set_machine_id(const char *id)
 {
 	int r;
 
+	if (id[0] == '\0')
+		return forget_machine_id();
 	if (strlen(id) != MACHINE_ID_LEN || strspn(id, "0123456789abcdef") != MACHINE_ID_LEN)
 		return -EINVAL;
 	r = write_id("/etc/machine-id", id);

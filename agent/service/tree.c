@@ -137,6 +137,7 @@ static const struct link_stream_ops tree_ops = {
 
 struct job {
 	bool unpack;
+	bool root; /* the image's way: see tar_write_root() */
 	int dir_fd;
 	const char *name; /* of a single file; NULL: all of the folder */
 	int pipe_fd;
@@ -156,6 +157,8 @@ __attribute__((noreturn)) static void run_job(const struct job *job)
 		r = tar_read(job->pipe_fd, job->dir_fd, TAR_KEEP_OWNER, &err);
 	else if (job->name)
 		r = tar_write_file(job->pipe_fd, job->dir_fd, job->name, &err);
+	else if (job->root)
+		r = tar_write_root(job->pipe_fd, job->dir_fd, &err);
 	else
 		r = tar_write_folder(job->pipe_fd, job->dir_fd, TAR_KEEP_OWNER, &err);
 	if (r < 0)
@@ -263,9 +266,13 @@ void tree_get(struct agent *agent, struct link_stream *stream)
 	struct job job = { .unpack = false };
 	char path[PATH_MAX];
 	autoclose int fd = -1;
+	uint64_t root = 0;
 	char *slash;
 	int r = agent_request_path(stream, TAR_PREFIX, path, sizeof(path));
 
+	if (r == 0)
+		r = agent_request_number(stream, "root", 10, 0, &root);
+	job.root = root != 0;
 	if (r < 0) {
 		file_error(stream, r, "pack", "the request");
 		return;

@@ -19,10 +19,10 @@
  *
  *   POST /execs/{id}       frames both ways, see "Execs" below; id: [a-zA-Z0-9_-]{1,63}
  *   GET  /execs            {"execs": [{"id", "pid", "running", "attached"}]}
- *   POST /identity         any of {"hostname": s, "machine_id": 32 hex digits, "ssh_host_keys":
- *                          "remove" | "regenerate", "entropy": hex, "mac": "02:…", "net": s as in
- *                          banger.net=, "boot_id": UUID, "hooks": true: runs what lies in
- *                          /etc/banger/identity.d}
+ *   POST /identity         any of {"hostname": s, "machine_id": 32 hex digits or "" (the next boot
+ *                          makes one), "ssh_host_keys": "remove" | "regenerate", "entropy":
+ *                          hex, "mac": "02:…", "net": s as in banger.net=, "boot_id": UUID,
+ *                          "hooks": true: runs what lies in /etc/banger/identity.d}
  *   POST /clock            {"realtime_us": n}: sets the clock; {} only reads. Both reply
  *                          {"realtime_us": n, "adjusted_us": n}
  *   POST /stats            {} -> see agent/service/stats.c
@@ -39,7 +39,8 @@
  *   PUT  /files/{path}?mode=octal&uid=n&gid=n&parents=1   body: the bytes; replaced atomically.
  *                          With &offset=n: written in place from there on, made if absent.
  *   DELETE /files/{path}?recursive=1
- *   GET  /tar/{path}       the tree as a tar stream (pax), names relative to it
+ *   GET  /tar/{path}       the tree as a tar stream (pax), names relative to it. With ?root=1: as
+ *                          an image has it, with extended attributes and without other mounts
  *   PUT  /tar/{path}       unpacks a tar stream below the folder, which is made if absent
  *   CONNECT host:port      a TCP connection from inside the guest; host is a numeric address
  *                          (IPv6 in brackets) or "localhost"

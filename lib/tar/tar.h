@@ -2,7 +2,8 @@
 /*
  * Trees as tar streams (POSIX ustar with pax headers, GNU sparse format 1.0), in constant memory
  * and with blocking descriptors: meant for a process of its own. Owners, modes, times of files,
- * symbolic and hard links, devices and holes are kept; extended attributes are not.
+ * symbolic and hard links, devices and holes are kept; extended attributes are only by
+ * tar_write_root().
  *
  * What is read is hostile: names can't leave the folder (".." is refused, absolute names are made
  * relative, symbolic links on the way are resolved inside it), and each length is checked.
@@ -18,6 +19,8 @@ enum {
 	TAR_DEPTH_MAX = 256,        /* folders in folders */
 	TAR_HARD_LINKS_MAX = 65536, /* files with several names; others are sent as copies */
 	TAR_HOLES_MAX = 16384,      /* pieces of one sparse file; more are sent as zeros */
+	TAR_XATTRS_MAX = 4096,      /* bytes of a file's names of extended attributes */
+	TAR_XATTR_MAX = 16 * 1024,  /* of one value; longer ones are left out */
 };
 
 enum tar_owner {
@@ -29,6 +32,12 @@ enum tar_owner {
 
 /* Writes what is in the folder `dir_fd`, names relative to it. */
 int tar_write_folder(int out_fd, int dir_fd, enum tar_owner owner, struct error *err) MUST_USE;
+
+/*
+ * The same of a root file system: with the extended attributes that an image has (capabilities of
+ * files, and users' own), and without what is mounted on it.
+ */
+int tar_write_root(int out_fd, int dir_fd, struct error *err) MUST_USE;
 
 /* Writes one file (of any kind) of that folder. */
 int tar_write_file(int out_fd, int dir_fd, const char *name, struct error *err) MUST_USE;

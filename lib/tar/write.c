@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "lib/base/buf.h"
@@ -38,6 +39,8 @@ struct writer {
 	struct hard_link *links[HASH_SIZE];
 	size_t n_links;
 	enum tar_owner owner;
+	bool root;      /* as of tar_write_root() */
+	dev_t device;   /* with `root`: of the folder */
 	struct buf pax; /* extended header of the entry at hand */
 };
 
@@ -80,14 +83,23 @@ static int put_padding(struct writer *w, uint64_t len)
 /* --- headers --- */
 
 /* "<length of the whole record> key=value\n" */
-static int add_pax(struct writer *w, const char *key, const char *value)
+static int add_pax_bytes(struct writer *w, const char *key, const void *value, size_t len)
 {
-	size_t body = strlen(key) + strlen(value) + 3;
+	size_t body = strlen(key) + len + 3;
 	size_t digits = 1;
+	int r;
 
 	while (snprintf(NULL, 0, "%zu", body + digits) > (int)digits)
 		digits++;
-	return buf_printf(&w->pax, "%zu %s=%s\n", body + digits, key, value);
+	r = buf_printf(&w->pax, "%zu %s=", body + digits, key);
+	if (r == 0)
+		r = buf_append(&w->pax, value, len);
+	return r < 0 ? r : buf_append(&w->pax, "\n", 1);
+}
+
+static int add_pax(struct writer *w, const char *key, const char *value)
+{
+	return add_pax_bytes(w, key, value, strlen(value));
 }
 
 static int add_pax_number(struct writer *w, const char *key, uint64_t value)
@@ -133,6 +145,31 @@ static int add_mtime(struct writer *w, const struct stat *st)
 	(void)snprintf(text, sizeof(text), "%lld.%09ld", (long long)st->st_mtim.tv_sec,
 		       st->st_mtim.tv_nsec);
 	return add_pax(w, "mtime", text);
+}
+
+static int add_xattr(struct writer *w, int fd, const char *name)
+{
+	char key[256 + 32];
+	char value[TAR_XATTR_MAX];
+	ssize_t n = fgetxattr(fd, name, value, sizeof(value));
+
+	if (n < 0)
+		return 0; /* too long, or gone meanwhile */
+	(void)snprintf(key, sizeof(key), "SCHILY.xattr.%s", name);
+	return add_pax_bytes(w, key, value, (size_t)n);
+}
+
+/* Of a file or folder that is open. */
+static int add_xattrs(struct writer *w, int fd)
+{
+	char names[TAR_XATTRS_MAX];
+	ssize_t n = w->root ? flistxattr(fd, names, sizeof(names)) : 0;
+	int r = 0;
+
+	for (ssize_t at = 0; r == 0 && at < n; at += (ssize_t)strlen(names + at) + 1)
+		if (str_has_prefix(names + at, "user.") || streq(names + at, "security.capability"))
+			r = add_xattr(w, fd, names + at);
+	return r < 0 ? error_errno(w->err, r, "describe %.300s", w->path) : 0;
 }
 
 static int put_pax(struct writer *w)
@@ -272,6 +309,8 @@ static int put_regular(struct writer *w, int dir_fd, const char *name)
 		return errno == ENOENT ? 0 : error_errno(w->err, -errno, "open %.300s", w->path);
 	if (!S_ISREG(st.st_mode))
 		return 0; /* replaced meanwhile */
+	if (add_xattrs(w, fd) < 0)
+		return -EIO;
 	if (st.st_size > 0 && (uint64_t)st.st_blocks * 512 < (uint64_t)st.st_size)
 		pieces = calloc(TAR_HOLES_MAX, sizeof(*pieces));
 	if (pieces)
@@ -380,6 +419,13 @@ static int descend(struct writer *w, struct level *levels, size_t depth, int dir
 	return 1;
 }
 
+static int folder_xattrs(struct writer *w, int dir_fd, const char *name)
+{
+	autoclose int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	return fd < 0 ? 0 : add_xattrs(w, fd);
+}
+
 /* One entry of the deepest open folder; returns the change of depth, or an error. */
 static int walk_one(struct writer *w, struct level *levels, size_t depth)
 {
@@ -403,8 +449,13 @@ static int walk_one(struct writer *w, struct level *levels, size_t depth)
 		return -EIO;
 	if (!S_ISDIR(st.st_mode))
 		return put_file(w, dir_fd, e->d_name, &st) < 0 ? -EIO : 0;
+	if (w->root && folder_xattrs(w, dir_fd, e->d_name) < 0)
+		return -EIO;
 	if (put_entry(w, &st, '5', 0, "") < 0)
 		return -EIO;
+	/* Of a folder that something is mounted on, the folder alone. */
+	if (w->root && st.st_dev != w->device)
+		return 0;
 	r = descend(w, levels, depth, dir_fd, e->d_name);
 	return r < 0 ? -EIO : r;
 }
@@ -474,6 +525,23 @@ int tar_write_folder(int out_fd, int dir_fd, enum tar_owner owner, struct error 
 		return -ENOMEM;
 	w->owner = owner;
 	r = finish(w, walk(w, dir_fd));
+	writer_free(w);
+	return r;
+}
+
+int tar_write_root(int out_fd, int dir_fd, struct error *err)
+{
+	struct writer *w = writer_new(out_fd, err);
+	struct stat st;
+	int r;
+
+	if (!w)
+		return -ENOMEM;
+	w->root = true;
+	r = fstat(dir_fd, &st) < 0 ? error_errno(err, -errno, "look at the root") : 0;
+	w->device = r == 0 ? st.st_dev : 0;
+	if (r == 0)
+		r = finish(w, walk(w, dir_fd));
 	writer_free(w);
 	return r;
 }

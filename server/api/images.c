@@ -6,6 +6,7 @@
 #include "lib/base/clock.h"
 #include "lib/json/json.h"
 #include "server/api/handlers.h"
+#include "server/vm/promote.h"
 
 /* Ids of the VMs for which `uses` says so. */
 typedef bool uses_fn(const struct vm_row *row, const char *key);
@@ -159,6 +160,18 @@ static int import_image(struct http_request *req, struct api *api, const char *p
 	return catalog_import_image(api->catalog, path, name, http_principal(req), ret_op, err);
 }
 
+static int promote_vm(struct http_request *req, struct api *api, const char *ref, const char *name,
+		      struct op **ret_op, struct error *err)
+{
+	struct vm *vm = NULL;
+	int r;
+
+	if (!name)
+		return error_set(err, ERR_INVALID, "/name: an image of a VM needs one");
+	r = vms_get(api->vms, ref, &vm, err);
+	return r < 0 ? r : vm_promote(vm, name, http_principal(req), ret_op, err);
+}
+
 void api_image_create(struct http_request *req, void *context)
 {
 	struct api *api = context;
@@ -166,6 +179,7 @@ void api_image_create(struct http_request *req, void *context)
 	const char *builder = json_string_value(json_object_get(body, "build"));
 	const char *reference = json_string_value(json_object_get(body, "pull"));
 	const char *path = json_string_value(json_object_get(body, "import"));
+	const char *vm = json_string_value(json_object_get(body, "from_vm"));
 	const char *name = json_string_value(json_object_get(body, "name"));
 	const char *who = http_principal(req);
 	struct op *op = NULL;
@@ -175,6 +189,8 @@ void api_image_create(struct http_request *req, void *context)
 
 	if (path)
 		r = import_image(req, api, path, name, &op, &err);
+	else if (vm)
+		r = promote_vm(req, api, vm, name, &op, &err);
 	else if (reference)
 		r = catalog_pull_image(api->catalog, reference, name, who, &op, &err);
 	else

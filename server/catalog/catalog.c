@@ -247,6 +247,20 @@ static int run_import_image(struct op *op, void *data, struct error *err)
 	return catalog_publish(op, job, publish_image, err);
 }
 
+int catalog_add_image(struct catalog *catalog, const struct image_info *info, const char *who,
+		      struct op *op, struct error *err)
+{
+	autofree struct add_job *job = calloc(1, sizeof(*job));
+
+	if (!job)
+		return error_errno(err, -ENOMEM, "image");
+	job->catalog = catalog;
+	job->image = *info; /* borrowed */
+	(void)snprintf(job->name, sizeof(job->name), "%s", info->name);
+	(void)snprintf(job->who, sizeof(job->who), "%s", who);
+	return catalog_publish(op, job, publish_image, err);
+}
+
 static int run_verify(struct op *op, void *data, struct error *err)
 {
 	struct add_job *job = data;

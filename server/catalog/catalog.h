@@ -66,6 +66,9 @@ int catalog_want_image(struct catalog *catalog, const char *name, const char *wh
 /* From a file or folder of this machine, see image_import(). */
 int catalog_import_image(struct catalog *catalog, const char *path, const char *name,
 			 const char *who, struct op **ret_op, struct error *err) MUST_USE;
+/* Worker: gives what image.h has just made the name `info->name`, as stage "publish". */
+int catalog_add_image(struct catalog *catalog, const struct image_info *info, const char *who,
+		      struct op *op, struct error *err) MUST_USE;
 /* Reads the whole image and holds it against its digest. */
 int catalog_verify_image(struct catalog *catalog, const char *name, const char *who,
 			 struct op **ret_op, struct error *err) MUST_USE;

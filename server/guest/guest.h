@@ -177,6 +177,9 @@ int guest_file_delete(struct guest *guest, const char *path, bool recursive,
 int guest_tar_get(struct guest *guest, const char *path,
 		  const struct guest_stream_callbacks *callbacks, void *data,
 		  struct guest_stream **ret_stream, struct error *err) MUST_USE;
+/* All of the guest's root file system as an image has it: see tar_write_root(). */
+int guest_tar_get_root(struct guest *guest, const struct guest_stream_callbacks *callbacks,
+		       void *data, struct guest_stream **ret_stream, struct error *err) MUST_USE;
 int guest_tar_put(struct guest *guest, const char *path,
 		  const struct guest_stream_callbacks *callbacks, void *data,
 		  struct guest_stream **ret_stream, struct error *err) MUST_USE;

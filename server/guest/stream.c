@@ -319,6 +319,14 @@ int guest_tar_get(struct guest *guest, const char *path,
 	return request(guest, &req, callbacks, data, ret_stream, err);
 }
 
+int guest_tar_get_root(struct guest *guest, const struct guest_stream_callbacks *callbacks,
+		       void *data, struct guest_stream **ret_stream, struct error *err)
+{
+	const struct request req = { "GET", "/tar/", "/", "?root=1", false };
+
+	return request(guest, &req, callbacks, data, ret_stream, err);
+}
+
 int guest_tar_put(struct guest *guest, const char *path,
 		  const struct guest_stream_callbacks *callbacks, void *data,
 		  struct guest_stream **ret_stream, struct error *err)

@@ -89,6 +89,13 @@ int image_import(const struct image_paths *paths, const char *path, struct op *o
 		 struct image_info *ret_info, struct error *err) MUST_USE;
 
 /*
+ * Makes an image of a root file system as one tar archive that is open: as if it were an image's
+ * only layer. Name, source and config of `info` are the caller's; the rest is filled in.
+ */
+int image_from_root(const struct image_paths *paths, int tar_fd, struct op *op,
+		    struct image_info *info, struct error *err) MUST_USE;
+
+/*
  * Removes from the cache what nothing has used for `age_s` seconds, layers and kernel builds that
  * were broken off; *ret_bytes is what they take up. With `dry_run` they stay. Worker.
  */

@@ -270,6 +270,20 @@ static int open_source(const char *path, const char *tmp, struct layout *l, json
 	return open_archive(l, take_fd(&fd), tmp, ret_config, err);
 }
 
+int image_from_root(const struct image_paths *paths, int tar_fd, struct op *op,
+		    struct image_info *info, struct error *err)
+{
+	struct staging staging CLEANUP(staging_done) = STAGING_INIT;
+	int r = staging_open(paths->images, &staging, err);
+
+	if (r == 0)
+		r = layers_to_squashfs(paths, &staging, &tar_fd, 1, SQUASHFS_EPOCH_NONE, op, err);
+	if (r < 0)
+		return r;
+	op_stage(op, "digest");
+	return image_publish(&staging, info, err);
+}
+
 int image_import(const struct image_paths *paths, const char *path, struct op *op,
 		 struct image_info *ret_info, struct error *err)
 {

@@ -167,7 +167,7 @@ int capture_write(struct capture *c, struct error *err)
 	if (r < 0)
 		return r;
 	work = v.work;
-	if (v.running && c->lasting && (c->parts & CAPTURE_DISK))
+	if (v.running && (c->lasting || c->sync) && (c->parts & CAPTURE_DISK))
 		sync_guest(c);
 	if (v.running) {
 		op_stage(c->op, "pause");

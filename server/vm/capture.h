@@ -17,6 +17,7 @@ struct capture {
 	unsigned int parts; /* CAPTURE_… */
 	bool resume;        /* the guest goes on afterwards */
 	bool lasting;       /* outlives this run of the server: flushed, with checksums */
+	bool sync;          /* the disk alone counts: what the guest holds is written out first */
 	struct made *made;  /* filled where it is lasting; borrowed */
 	int64_t size_bytes; /* returned: what was written */
 };

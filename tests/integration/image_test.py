@@ -37,6 +37,11 @@ class ImageTest(LifeTest):
         self.assertEqual(status, reply.status, reply)
         return reply.json()
 
+    def make(self, status=201, **body):
+        reply = self.server.call("POST", "/images", body, {"Prefer": "wait=120"})
+        self.assertEqual(status, reply.status, reply)
+        return reply.json()
+
     def refused(self, name, *words, status=None):
         """A pull that fails, saying so, and leaves nothing."""
         reply = self.server.call("POST", "/images", {"pull": self.reference(name)}, {"Prefer": "wait=120"})

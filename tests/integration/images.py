@@ -83,11 +83,6 @@ class Images(ImageTest):
 
     # --- from files, and what becomes of them ---
 
-    def make(self, status=201, **body):
-        reply = self.server.call("POST", "/images", body, {"Prefer": "wait=120"})
-        self.assertEqual(status, reply.status, reply)
-        return reply.json()
-
     def test_a_tar_of_a_root_becomes_an_image(self):
         path = f"{self.home}/root.tar.gz"
         with open(path, "wb") as f:

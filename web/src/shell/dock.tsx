@@ -31,6 +31,7 @@ const VERBS: Record<string, string> = {
 	"vm.adopt": "Take over",
 	"image.create": "Build image",
 	"image.build": "Build image",
+	"image.promote": "Make an image of",
 	"image.pull": "Pull image",
 	"vm.suspend": "Suspend",
 	"vm.pause": "Pause",
