@@ -282,6 +282,14 @@ const host = {
 	pressure: { cpu: { avg10: 2.1, avg60: 1.4 }, memory: { avg10: 0, avg60: 0 }, io: { avg10: 0.3, avg60: 0.2 } },
 };
 
+/* A page of a list; the cursor is the number of items before it. */
+function page(list, query) {
+	if (query.get("sort") === "name") list.sort((a, b) => (a.name < b.name ? -1 : 1));
+	const from = Number(query.get("cursor") ?? 0);
+	const end = from + Number(query.get("limit") ?? 100);
+	return { items: list.slice(from, end), ...(end < list.length ? { next_cursor: String(end) } : {}) };
+}
+
 const ROUTES = [
 	["GET", /^\/stats$/, () => ({ body: { items: [...vms.values()].filter(up).map((vm) => ({ vm: vm.id, active: iso(Date.now() - wave(vm, 0, 1) * 9e5), now: sample(vm, Date.now()), forwards: forwardsOf(vm) })) } })],
 	["GET", /^\/vms\/([^/]+)\/stats$/, ([key]) => ({ body: { step_s: 5, now: sample(find(key), Date.now()), samples: Array.from({ length: 60 }, (_, i) => sample(find(key), Date.now() - (59 - i) * 5000)) } })],
@@ -289,7 +297,7 @@ const ROUTES = [
 	["GET", /^\/vms\/([^/]+)\/forwards$/, ([key]) => ({ body: { items: forwardsOf(find(key)) } })],
 	["GET", /^\/host$/, () => ({ body: host })],
 	["POST", /^\/cache\/prune$/, () => ({ body: { id: id(), kind: "cache.prune", state: "succeeded", created: iso(Date.now()), stages: [], result: { bytes: 341_000_000 } } })],
-	["GET", /^\/vms$/, () => ({ body: { items: [...vms.values()] } })],
+	["GET", /^\/vms$/, (_, __, query) => ({ body: page([...vms.values()], query) })],
 	["POST", /^\/vms$/, (_, body) => createVm(body)],
 	["GET", /^\/vms\/([^/]+)$/, ([key]) => (find(key) ? { body: find(key) } : problem(404, "not_found", `There is no VM "${key}".`))],
 	["DELETE", /^\/vms\/([^/]+)$/, ([key]) => act(key, "delete")],
@@ -449,7 +457,7 @@ createServer(async (req, res) => {
 		for (const [method, pattern, handler] of ROUTES) {
 			const match = req.method === method && pattern.exec(url.pathname);
 			if (!match) continue;
-			const reply = handler(match.slice(1).map(decodeURIComponent), ["POST", "PATCH"].includes(method) ? await readBody(req) : undefined);
+			const reply = handler(match.slice(1).map(decodeURIComponent), ["POST", "PATCH"].includes(method) ? await readBody(req) : undefined, url.searchParams);
 			res.writeHead(reply.status ?? 200, reply.body ? { "Content-Type": reply.type ?? "application/json" } : {});
 			return res.end(reply.body ? JSON.stringify(reply.body) : undefined);
 		}

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import type { Vm } from "../src/api/types";
 import { COLUMNS, INITIAL, bootMs, chosenColumns, fitting, moved, resized, sorted, steady } from "../src/pages/vms/columns";
-import { rowsInSight } from "../src/lib/virtual";
+import { grown, rowsInSight } from "../src/lib/virtual";
 import { mergeVms } from "../src/store/live";
 
 function vm(name: string, more: Partial<Vm> = {}): Vm {
@@ -69,6 +69,18 @@ describe("the list of VMs", () => {
 		expect(rowsInSight(1000, 44, 44 * 5000, 880, 8)).toEqual({ first: 1000, end: 1000 });
 		expect(rowsInSight(3, 44, -200, 880, 8)).toEqual({ first: 0, end: 3 });
 		expect(rowsInSight(0, 44, 0, 880, 8)).toEqual({ first: 0, end: 0 });
+	});
+
+	it("draws what came into sight at once and the rest in steps", () => {
+		const sight = { first: 500, end: 520 };
+		const full = { first: 492, end: 528 };
+		const far = grown({ first: 0, end: 28 }, sight, full, 6);
+		expect(far).toEqual(sight);
+		const near = grown(far, sight, full, 6);
+		expect(near).toEqual({ first: 494, end: 526 });
+		expect(grown(near, sight, full, 6)).toEqual(full);
+		expect(grown(full, { first: 505, end: 525 }, { first: 497, end: 533 }, 6)).toEqual({ first: 497, end: 533 });
+		expect(grown({ first: 800, end: 830 }, { first: 0, end: 4 }, { first: 0, end: 4 }, 0)).toEqual({ first: 0, end: 4 });
 	});
 
 	it("keeps the objects that did not change", () => {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Which rows of a long list are in sight. Rows have one height; the list scrolls inside `main`. */
-import { useLayoutEffect, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { RefObject } from "preact";
 
 export interface Window {
@@ -16,23 +16,41 @@ export function rowsInSight(count: number, rowHeight: number, offset: number, he
 	return { first: Math.min(first, count), end: Math.max(end, Math.min(first, count)) };
 }
 
+/** Rows that are drawn at once when many come into sight; those beyond the edges follow when there is time. */
+const STEP = 6;
+
+/** Pure part, for tests: the next window on the way from `old` to `full`, of which `sight` must be there now. */
+export function grown(old: Window, sight: Window, full: Window, step: number): Window {
+	const apart = old.end <= full.first || old.first >= full.end;
+	const first = apart ? sight.first : Math.min(Math.max(old.first, full.first), sight.first);
+	const end = apart ? sight.end : Math.max(Math.min(old.end, full.end), sight.end);
+	const missed = apart || sight.first < old.first || sight.end > old.end;
+	const more = missed ? 0 : step;
+	return { first: Math.max(full.first, first - more), end: Math.min(full.end, end + more) };
+}
+
 export function useVirtual(list: RefObject<HTMLElement>, count: number, rowHeight: number): Window {
-	const [view, setView] = useState<Window>({ first: 0, end: Math.min(count, 40) });
+	const [view, setView] = useState<Window>({ first: 0, end: Math.min(count, Math.ceil(innerHeight / rowHeight)) });
+	const shown = useRef(view);
 	useLayoutEffect(() => {
 		const scroller = list.current?.closest<HTMLElement>("[data-scroll]");
 		if (!scroller || !list.current) return;
 		let frame = 0;
-		const measure = (): void => {
+		const measure = (step: number): void => {
 			frame = 0;
 			if (!list.current) return;
 			const offset = scroller.getBoundingClientRect().top - list.current.getBoundingClientRect().top;
-			const next = rowsInSight(count, rowHeight, offset, scroller.clientHeight);
-			setView((old) => (old.first === next.first && old.end === next.end ? old : next));
+			const full = rowsInSight(count, rowHeight, offset, scroller.clientHeight);
+			const next = grown(shown.current, rowsInSight(count, rowHeight, offset, scroller.clientHeight, 0), full, step);
+			if (next.first !== full.first || next.end !== full.end) later();
+			if (next.first === shown.current.first && next.end === shown.current.end) return;
+			shown.current = next;
+			setView(next);
 		};
 		const later = (): void => {
-			frame ||= requestAnimationFrame(measure);
+			frame ||= requestAnimationFrame(() => measure(STEP));
 		};
-		measure();
+		measure(0);
 		scroller.addEventListener("scroll", later, { passive: true });
 		const watch = new ResizeObserver(later);
 		watch.observe(scroller);

@@ -5,7 +5,7 @@ import { href, route } from "../lib/router";
 import { remembered } from "../lib/storage";
 import { count } from "../lib/format";
 import { call, setToken, signedOut, token } from "../api/client";
-import { connection, doctor, session, vms, version, type Connection } from "../store/live";
+import { connection, doctor, session, version, vmCount, vmsLoaded, type Connection } from "../store/live";
 import { utc } from "../store/clock";
 import { Icon, type IconName } from "../ui/icon";
 import { Menu } from "../ui/menu";
@@ -108,7 +108,7 @@ export function Nav() {
 									<Icon name={place.icon} />
 									<span class="hide-phone">{place.label}</span>
 									<span class="only-phone">{place.short ?? place.label}</span>
-									{place.path === "vms" && vms.value.size > 0 && <span class="count num">{count(vms.value.size)}</span>}
+									{place.path === "vms" && vmsLoaded.value && vmCount.value > 0 && <span class="count num">{count(vmCount.value)}</span>}
 									{place.path === "host" && doctor.value && doctor.value.status !== "pass" && (
 										<span class="count">
 											<Shape {...lookOf(doctor.value.status)} />

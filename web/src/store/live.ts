@@ -23,6 +23,7 @@ const HIDDEN_MS = 60_000;
 const EVENTS_MAX = 1000;
 const OPERATIONS_SHOWN = 100;
 const RUNS_SHOWN = 500;
+const FIRST_PAGE = 60;
 
 export const connection = signal<Connection>("connecting");
 /** When the server was last lost; 0 while all is well. */
@@ -31,6 +32,8 @@ export const lostAt = signal(0);
 export const backAgain = signal("");
 
 export const vms = signal<ReadonlyMap<string, Vm>>(new Map());
+/** The first page is there, in the order of names; the rest follows. */
+export const vmsBegun = signal(false);
 export const vmsLoaded = signal(false);
 export const images = signal<Image[] | null>(null);
 export const kernels = signal<Kernel[] | null>(null);
@@ -46,6 +49,7 @@ export const session = signal<Session | null>(null);
 export const events = signal<ApiEvent[]>([]);
 
 export const vmList = computed(() => [...vms.value.values()]);
+export const vmCount = computed(() => vms.value.size);
 export const activeOperations = computed(() => operations.value.filter((op) => !ended(op)));
 
 export const ended = (op: Operation): boolean => /^(succeeded|failed|cancelled)$/.test(op.state);
@@ -75,29 +79,54 @@ export async function refreshVms(): Promise<void> {
 	const list = await listAll("/vms");
 	batch(() => {
 		vms.value = mergeVms(vms.peek(), list);
+		vmsBegun.value = true;
 		vmsLoaded.value = true;
 	});
 }
 
-export async function refreshVm(id: string): Promise<void> {
+/** What fills a screen, asked for before anything else: a thousand VMs take longer to send than to look at the first ones. */
+async function firstVms(): Promise<void> {
+	const list = await call("get", "/vms", { query: { limit: FIRST_PAGE, sort: "name" } });
+	if (vmsLoaded.peek()) return;
+	batch(() => {
+		vms.value = mergeVms(vms.peek(), list.items);
+		vmsBegun.value = true;
+		if (!list.next_cursor) vmsLoaded.value = true;
+	});
+}
+
+/** The VM as it is now; undefined when there is none any more. */
+async function askVm(id: string): Promise<Vm | undefined> {
 	try {
-		putVm(await call("get", "/vms/{vm}", { params: { vm: id } }));
+		return await call("get", "/vms/{vm}", { params: { vm: id } });
 	} catch (error) {
-		if (error instanceof ApiError && error.status === 404) dropVm(id);
-		else throw error;
+		if (error instanceof ApiError && error.status === 404) return undefined;
+		throw error;
 	}
 }
+
+/** One change of the map for all of them: each change draws what shows VMs once. */
+async function refreshSome(ids: string[]): Promise<void> {
+	if (ids.length === 0) return;
+	const found = await Promise.all(ids.map(askVm));
+	const next = new Map(vms.peek());
+	let changed = false;
+	ids.forEach((id, i) => {
+		const vm = found[i];
+		if (!vm) changed = next.delete(id) || changed;
+		else if (!same(next.get(id), vm)) {
+			next.set(id, vm);
+			changed = true;
+		}
+	});
+	if (changed) vms.value = next;
+}
+
+export const refreshVm = (id: string): Promise<void> => refreshSome([id]);
 
 export function putVm(vm: Vm): void {
 	if (same(vms.peek().get(vm.id), vm)) return;
 	vms.value = new Map(vms.peek()).set(vm.id, vm);
-}
-
-function dropVm(id: string): void {
-	if (!vms.peek().has(id)) return;
-	const next = new Map(vms.peek());
-	next.delete(id);
-	vms.value = next;
 }
 
 export async function refreshOperations(): Promise<void> {
@@ -194,7 +223,7 @@ async function flush(): Promise<void> {
 	try {
 		await Promise.all([
 			...[...kinds].map((kind) => REFRESH[kind]()),
-			...(kinds.has("vms") ? [] : ids.map((id) => refreshVm(id))),
+			...(kinds.has("vms") ? [] : [refreshSome(ids)]),
 		]);
 	} catch {
 		/* the stream notices that the server is away, and all is asked for again when it is back */
@@ -306,6 +335,8 @@ async function poll(): Promise<void> {
 
 async function keepFresh(): Promise<void> {
 	let failures = 0;
+	/* side by side with the document and the stream; whoever comes after asks for all of them */
+	void firstVms().catch(() => undefined);
 	while (running) {
 		if (document.hidden && failures === 0 && hiddenSince && Date.now() - hiddenSince > HIDDEN_MS) {
 			await becomesVisible();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The first page: every VM, live. */
 import { signal } from "@preact/signals";
-import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useCallback, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { actionById, fits, offered, perform, requestForMany, type ItemResult, type VmAction } from "../../actions/actions";
 import { vmMenu } from "../../actions/menu";
 import { can } from "../../api/capabilities";
@@ -15,7 +15,7 @@ import { curl, words } from "../../lib/shell";
 import { hasTerm, matcher, parse, toggleTerm, type Fields } from "../../lib/search";
 import { remembered } from "../../lib/storage";
 import { useVirtual } from "../../lib/virtual";
-import { vmList, vms, vmsLoaded } from "../../store/live";
+import { vmList, vms, vmsBegun, vmsLoaded } from "../../store/live";
 import { usage, useUsage } from "../../store/usage";
 import { Button, Check, Command, Copy, Empty, LinkButton, Loading } from "../../ui/basics";
 import { ask, showDialog } from "../../ui/dialog";
@@ -82,7 +82,9 @@ export default function VmsPage() {
 		return sorted(terms.length ? all.filter(matcher(terms, FIELDS, WORDS)) : all, sort);
 	}, [all, query, sort, figures]);
 
-	if (!vmsLoaded.value) return <Loading what="virtual machines" />;
+	/* the first page is in the order of names: what is sorted or searched otherwise needs all of them */
+	const complete = vmsLoaded.value;
+	if (!complete && !(vmsBegun.value && !query && sort === "name")) return <Loading what="virtual machines" />;
 	if (all.length === 0) return <NoVms />;
 	return (
 		<div class="page vms-page">
@@ -94,7 +96,7 @@ export default function VmsPage() {
 					{can("vm_create") && <LinkButton kind="primary" icon="plus" label="New VM" href={href(["create"])} title="New VM (c)" />}
 				</div>
 			</header>
-			<Summary all={all} query={query} />
+			<Summary all={complete ? all : []} query={query} />
 			<div class="row wrap toolbar">
 				<SearchBar
 					value={query}
@@ -103,7 +105,7 @@ export default function VmsPage() {
 					label="Search virtual machines"
 				/>
 				<span class="dim num small" role="status">
-					{found.length === all.length ? plural(all.length, "VM") : `${count(found.length)} of ${plural(all.length, "VM")}`}
+					{!complete ? "" : found.length === all.length ? plural(all.length, "VM") : `${count(found.length)} of ${plural(all.length, "VM")}`}
 				</span>
 				<span class="grow" />
 				{!phone.value && <Menu title="Choose columns" icon="columns" label="Columns" kind="normal" items={columnMenu} />}
@@ -116,7 +118,7 @@ export default function VmsPage() {
 					</p>
 				</Empty>
 			) : (
-				<List list={found} sort={sort} />
+				<List list={found} sort={sort} complete={complete} />
 			)}
 			<BulkBar all={vms.value} />
 		</div>
@@ -195,20 +197,23 @@ function Summary({ all, query }: { all: Vm[]; query: string }) {
 
 /* --- the list --- */
 
-function List({ list: wanted, sort }: { list: Vm[]; sort: string }) {
+function List({ list: wanted, sort, complete }: { list: Vm[]; sort: string; complete: boolean }) {
 	const body = useRef<HTMLDivElement>(null);
 	const order = useRef<string[]>([]);
 	const pointed = useRef(false);
-	const sortedBy = useRef(sort);
+	const by = `${sort} ${complete}`;
+	const sortedBy = useRef(by);
 	const anchor = useRef("");
 	const [, redraw] = useState(0);
 	const [width, setWidth] = useState(1200);
-	const columns = fitting(columnsShown(), width);
+	const texts = columnTexts().join(",");
+	/* a row whose properties are the same is not drawn again */
+	const columns = useMemo(() => fitting(columnsShown(), width), [texts, width]);
 	const rowHeight = phone.value ? PHONE_ROW : ROW;
 
-	const list = pointed.current && sortedBy.current === sort ? steady(wanted, order.current) : wanted;
+	const list = pointed.current && sortedBy.current === by ? steady(wanted, order.current) : wanted;
 	order.current = list.map((vm) => vm.id);
-	sortedBy.current = sort;
+	sortedBy.current = by;
 
 	useLayoutEffect(() => {
 		if (!body.current) return;
@@ -220,7 +225,10 @@ function List({ list: wanted, sort }: { list: Vm[]; sort: string }) {
 	const picked = selected.value;
 	const at = list.findIndex((vm) => vm.id === cursor.value);
 
-	const toggle = (vm: Vm, range: boolean): void => {
+	const shown = useRef(list);
+	shown.current = list;
+	const toggle = useCallback((vm: Vm, range: boolean): void => {
+		const list = shown.current;
 		const next = new Set(selected.peek());
 		const on = !next.has(vm.id);
 		const from = range ? list.findIndex((v) => v.id === anchor.current) : -1;
@@ -232,7 +240,7 @@ function List({ list: wanted, sort }: { list: Vm[]; sort: string }) {
 		}
 		anchor.current = vm.id;
 		selected.value = next;
-	};
+	}, []);
 	const move = (by: number): void => {
 		const to = list[Math.max(0, Math.min(list.length - 1, at < 0 ? 0 : at + by))];
 		if (!to) return;
@@ -267,7 +275,7 @@ function List({ list: wanted, sort }: { list: Vm[]; sort: string }) {
 			class="vm-list"
 			role="table"
 			aria-label="Virtual machines"
-			aria-rowcount={list.length + 1}
+			aria-rowcount={complete ? list.length + 1 : -1}
 			aria-colcount={columns.length + 2}
 			style={{ "--tracks": tracks }}
 			onPointerEnter={(e) => {
