@@ -67,6 +67,25 @@ describe("the dashboard", { skip: built ? false : "web/dist is not built", timeo
 		await context.close();
 	});
 
+	it("shows the first rows of 1,000 VMs before the rest is there", async () => {
+		const { page, context, fixture } = await visit(["--rate", "0", "--vms", "1000"]);
+		let release;
+		const held = new Promise((done) => (release = done));
+		await page.route("**/vms?limit=1000", async (route) => {
+			await held;
+			await route.continue();
+		});
+		await page.reload();
+		await page.locator(".vm-shift .vm-row").first().waitFor();
+		const first = (await names(page)).slice(0, 5);
+		assert.equal(await page.getByText("1,000 VMs").count(), 0, "it counts what it knows only");
+		release();
+		await page.getByText("1,000 VMs").waitFor();
+		assert.deepEqual((await names(page)).slice(0, 5), first);
+		assert.ok(fixture.url);
+		await context.close();
+	});
+
 	it("does not stutter while 20 of 1,000 VMs change every second", async () => {
 		const { page, context } = await visit(["--vms", "1000", "--rate", "20"]);
 		await page.locator(".vm-shift .vm-row").first().waitFor();
