@@ -3,8 +3,10 @@
  * A byte stream to the host: scanned for a handshake, then an HTTP/2 session, then scanned again.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "agent/service/service.h"
@@ -25,11 +27,12 @@ struct agent_link {
 	struct agent *agent;
 	int fd;
 	bool port;
-	bool busy;              /* on_scan() is at work … */
+	bool busy;              /* a caller uses it afterwards … */
 	bool dead;              /* … and has to free it */
 	struct loop_fd *source; /* while scanning */
 	struct link_session *session;
 	struct link_scan scan;
+	char waiting[LINK_NONCE_LEN + 1]; /* of a hello that came before its sender, or "" */
 };
 
 static void scan_bytes(struct agent_link *link, const uint8_t *bytes, size_t len);
@@ -87,8 +90,9 @@ static void start_scan(struct agent_link *link)
 
 	if (link->source)
 		return;
-	r = loop_fd_add(link->agent->loop, link->fd, EPOLLIN | EPOLLRDHUP | EPOLLET, on_scan, link,
-			&link->source);
+	/* EPOLLOUT tells of a host that has connected. */
+	r = loop_fd_add(link->agent->loop, link->fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+			on_scan, link, &link->source);
 	if (r < 0)
 		log_error("watch the link: %s", strerrordesc_np(-r));
 }
@@ -96,6 +100,7 @@ static void start_scan(struct agent_link *link)
 static void on_ended(void *data, const char *why, const uint8_t *rest, size_t len)
 {
 	struct agent_link *link = data;
+	bool busy = link->busy;
 
 	log_debug("link: %s", why);
 	link_session_free(TAKE_PTR(link->session), why);
@@ -103,8 +108,12 @@ static void on_ended(void *data, const char *why, const uint8_t *rest, size_t le
 		link_free(link);
 		return;
 	}
+	link->busy = true;
 	link_scan_init(&link->scan);
 	scan_bytes(link, rest, len);
+	link->busy = busy;
+	if (link->dead && !busy)
+		free(link);
 }
 
 static const struct link_session_ops session_ops = { .request = on_request, .ended = on_ended };
@@ -115,6 +124,7 @@ static void start_session(struct agent_link *link, const char *nonce)
 	autofree char *line = answer(link->agent, nonce);
 	int r = line ? 0 : -ENOMEM;
 
+	link->waiting[0] = '\0';
 	loop_fd_remove(TAKE_PTR(link->source));
 	if (r == 0)
 		r = link_session_new(link->agent->loop, link->fd, LINK_AGENT, line, strlen(line),
@@ -123,21 +133,33 @@ static void start_session(struct agent_link *link, const char *nonce)
 		log_error("start a session: %s", strerrordesc_np(-r));
 }
 
+/*
+ * The data of a port and the news that its host side is open come in different queues, and the
+ * kernel may show the data first. Until it has the news, a write is refused and a read finds the
+ * end: a session would be over before its answer was sent.
+ */
+static bool host_is_there(const struct agent_link *link)
+{
+	struct pollfd p = { .fd = link->fd, .events = POLLOUT };
+
+	return !link->port || poll(&p, 1, 0) < 0 || !(p.revents & POLLHUP);
+}
+
 /* Looks for hellos in bytes at hand; what follows one belongs to its session. */
 static void scan_bytes(struct agent_link *link, const uint8_t *bytes, size_t len)
 {
-	const char *line = NULL;
-	const char *nonce = NULL;
-
-	while (len > 0 && !nonce) {
+	while (len > 0 && !link->session && !link->dead) {
+		const char *line = NULL;
 		size_t n = link_scan_feed(&link->scan, bytes, len, &line);
+		const char *nonce = line ? link_hello_nonce(line) : NULL;
 
 		bytes += n;
 		len -= n;
-		nonce = line ? link_hello_nonce(line) : NULL;
+		if (nonce && host_is_there(link))
+			start_session(link, nonce);
+		else if (nonce)
+			(void)snprintf(link->waiting, sizeof(link->waiting), "%s", nonce);
 	}
-	if (nonce)
-		start_session(link, nonce);
 	if (link->session)
 		link_session_feed(link->session, bytes, len);
 	else if (!link->dead)
@@ -169,6 +191,12 @@ static void on_scan(void *data, uint32_t events)
 	link->busy = true;
 	while (scan_once(link))
 		;
+	if (!link->dead && !link->session && link->waiting[0] && host_is_there(link)) {
+		char nonce[sizeof(link->waiting)];
+
+		memcpy(nonce, link->waiting, sizeof(nonce));
+		start_session(link, nonce);
+	}
 	link->busy = false;
 	if (link->dead)
 		free(link);
