@@ -704,7 +704,9 @@ int main(int argc, char **argv)
 
 	if (r >= 0)
 		return r;
+	/* A peer that left and a limit on file sizes are errors of one call, not the end. */
 	(void)sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
+	(void)sigaction(SIGXFSZ, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
 	(void)umask(077);
 	raise_descriptor_limit();
 	log_init("banger-server", LOG_INFO);

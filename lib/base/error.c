@@ -41,6 +41,7 @@ static enum error_code code_of_errno(int sys)
 	switch (sys) {
 	case ENOSPC:
 	case EDQUOT:
+	case EFBIG:
 	case ENOMEM:
 	case EMFILE:
 	case ENFILE:

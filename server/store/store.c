@@ -27,7 +27,8 @@ static int fail(struct store *store, struct error *err, const char *what)
 		code = ERR_NO_ROOM;
 	else if ((rc & 0xff) == SQLITE_BUSY || (rc & 0xff) == SQLITE_LOCKED)
 		code = ERR_BUSY;
-	else if ((rc & 0xff) == SQLITE_CONSTRAINT)
+	else if (rc == SQLITE_CONSTRAINT_UNIQUE || rc == SQLITE_CONSTRAINT_PRIMARYKEY ||
+		 rc == SQLITE_CONSTRAINT_ROWID)
 		code = ERR_EXISTS;
 	return error_set(err, code, "%s: %s", what, sqlite3_errmsg(store->db));
 }

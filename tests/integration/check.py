@@ -2,11 +2,12 @@
 """What somebody did to the folders, the processes or the database of a running server is found and put right or told."""
 import contextlib
 import os
+import resource
 import shutil
 import sqlite3
 import unittest
 
-from harness import LifeTest, wait_until
+from harness import SHAPE, LifeTest, wait_until
 
 
 class Check(LifeTest):
@@ -32,6 +33,17 @@ class Check(LifeTest):
     def stopped(self, name):
         self.server.create(name)
         return self.server.must(200, "POST", f"/vms/{name}/kill", wait=60)
+
+    def test_a_limit_on_the_size_of_files(self):
+        _, hard = resource.prlimit(self.server.process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(self.server.process.pid, resource.RLIMIT_FSIZE, (16 << 20, hard))
+        reply = self.server.must(507, "POST", "/vms", {"name": "a", **SHAPE}, wait=60)
+        self.assertIn("File too large", reply["detail"])
+        resource.prlimit(self.server.process.pid, resource.RLIMIT_FSIZE, (hard, hard))
+        self.assertEqual([], self.server.names())
+        self.server.create("a")
+        self.server.delete("a")
+        self.assert_nothing_left()
 
     def test_a_disk_that_is_gone(self):
         vm = self.stopped("a")

@@ -105,6 +105,17 @@ static void a_second_vm_of_the_same_name_is_refused(void **state)
 	assert_string_equal(err.msg, "a VM named 'web' exists already");
 }
 
+static void a_row_that_breaks_a_rule_does_not_exist_already(void **state)
+{
+	struct vm_row row = sample("web");
+
+	(void)state;
+	row.vcpus = 0;
+	assert_true(vms_insert(store, &row, &err) < 0);
+	assert_int_equal(err.code, ERR_INTERNAL);
+	assert_non_null(strstr(err.msg, "CHECK constraint failed"));
+}
+
 static void a_state_changes_only_from_the_expected_one(void **state)
 {
 	struct vm_row v = sample("web");
@@ -233,6 +244,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_row_comes_back_as_it_was, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_row_that_breaks_a_rule_does_not_exist_already,
+						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_second_vm_of_the_same_name_is_refused, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(a_state_changes_only_from_the_expected_one, set_up,
