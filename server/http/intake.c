@@ -394,6 +394,7 @@ void http_upload_begin(struct http_request *req, const struct http_upload_callba
 	req->upload = callbacks;
 	req->upload_data = data;
 	http_on_gone(req, callbacks->gone, data);
+	request_resume(req);
 }
 
 void http_upload_resume(struct http_request *req)

@@ -103,6 +103,7 @@ struct http_request {
 	const struct http_upload_callbacks *upload;
 	void *upload_data;
 	bool upload_ended;
+	bool upload_late; /* its handler waits before it reads the body */
 	struct replay *replay; /* whose reply is kept */
 	struct replay *waits;  /* for the reply to the same request */
 	struct http_request *next_waiter;

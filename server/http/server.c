@@ -4,7 +4,6 @@
  * descriptor that the loop watches and a timer for its next deadline; while nothing happens neither
  * fires. Everything runs on the loop's thread.
  */
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -99,6 +98,16 @@ static enum MHD_Result settle(struct http_request *req)
 	return MHD_YES;
 }
 
+/*
+ * The body is read as soon as its handler has said who takes it. Until then the connection sleeps,
+ * and libmicrohttpd asks again as if for the first time.
+ */
+static enum MHD_Result on_upload(struct http_request *req)
+{
+	req->upload_late = !req->upload && !req->response && !req->aborted;
+	return req->upload && !req->response && !req->aborted ? MHD_YES : settle(req);
+}
+
 /* The headers are there. An operation that reads its body itself begins at once. */
 static enum MHD_Result on_headers(struct http_request *req, const char *method)
 {
@@ -114,8 +123,7 @@ static enum MHD_Result on_headers(struct http_request *req, const char *method)
 	client_busy(req->client);
 	req->dispatched = true;
 	intake_dispatch(req);
-	assert(req->response || req->upload || req->aborted);
-	return req->upload && !req->response && !req->aborted ? MHD_YES : settle(req);
+	return on_upload(req);
 }
 
 /* The whole request is there, or a sleeping one has been woken. */
@@ -147,6 +155,8 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
 		req->wants_host = streq(version, MHD_HTTP_VERSION_1_1);
 		return on_headers(req, method);
 	}
+	if (req->upload_late)
+		return on_upload(req);
 	if (req->aborted)
 		return MHD_NO;
 	if (*upload_size > 0)

@@ -114,6 +114,10 @@ class Files(LifeTest):
         self.server.must(200, "POST", "/vms/a/suspend", wait=120)
         self.assertEqual(b"kept", self.get("root/kept").body)
         self.assertEqual("running", self.server.state("a"))
+        self.server.must(200, "POST", "/vms/a/suspend", wait=120)
+        data = os.urandom(3 << 20)
+        self.put("root/woken", data)
+        self.assertEqual(data, self.get("root/woken").body)
 
 
 if __name__ == "__main__":
