@@ -39,6 +39,12 @@
 	X(vm_console)       \
 	X(port_list)        \
 	X(tunnel_open)      \
+	X(proxy_get)        \
+	X(proxy_put)        \
+	X(proxy_post)       \
+	X(proxy_delete)     \
+	X(proxy_patch)      \
+	X(proxy_options)    \
 	X(forward_list)     \
 	X(forward_create)   \
 	X(forward_delete)   \

@@ -269,6 +269,7 @@ static int read_operation(struct document *d, struct operation *op, const json_t
 	retry = json_string_value(json_object_get(node, "x-banger-retry"));
 	op->rerun = retry && streq(retry, "rerun");
 	op->secret = retry && streq(retry, "secret");
+	op->opaque = json_is_true(json_object_get(node, "x-banger-opaque"));
 	r = read_scope(op, node, err);
 	if (r == 0)
 		r = read_params(d, op, json_object_get(item, "parameters"),
@@ -292,7 +293,7 @@ static int read_path(struct document *d, const char *path, const json_t *item, s
 {
 	static const char *const keys[] = {
 		[METHOD_GET] = "get",       [METHOD_PUT] = "put",     [METHOD_POST] = "post",
-		[METHOD_DELETE] = "delete", [METHOD_PATCH] = "patch",
+		[METHOD_DELETE] = "delete", [METHOD_PATCH] = "patch", [METHOD_OPTIONS] = "options",
 	};
 
 	for (unsigned int m = 0; m < METHOD_MAX_; m++) {

@@ -11,7 +11,15 @@
 #include "server/http/schema.h"
 #include "server/http/uri.h"
 
-enum method { METHOD_GET, METHOD_PUT, METHOD_POST, METHOD_DELETE, METHOD_PATCH, METHOD_MAX_ };
+enum method {
+	METHOD_GET,
+	METHOD_PUT,
+	METHOD_POST,
+	METHOD_DELETE,
+	METHOD_PATCH,
+	METHOD_OPTIONS,
+	METHOD_MAX_
+};
 enum param_in { PARAM_PATH, PARAM_QUERY, PARAM_HEADER, PARAM_IN_MAX_ };
 enum body_kind { BODY_NONE, BODY_JSON, BODY_STREAM };
 
@@ -21,7 +29,7 @@ struct param {
 	const char *name;
 	enum param_in in;
 	bool required;
-	bool rest; /* takes the rest of the path */
+	bool rest; /* takes the rest of the path, which may be nothing */
 	const struct schema *schema;
 };
 
@@ -47,6 +55,7 @@ struct operation {
 	bool picks_fields;        /* takes `fields` */
 	bool secret;              /* the reply is for the caller alone: it is never stored */
 	bool rerun;               /* may be run again after a try without a reply */
+	bool opaque;              /* query and content coding are for somebody behind this server */
 	const char **reply_types; /* of successful replies, the preferred one first */
 	size_t n_reply_types;
 	struct reply_schema *replies; /* of JSON replies; only where replies are checked */

@@ -44,6 +44,9 @@ const char *http_query(const struct http_request *req, const char *name);
 /* Each value of a repeated parameter: begin with *at = 0; NULL after the last. */
 const char *http_query_next(const struct http_request *req, const char *name, size_t *at);
 const char *http_header(const struct http_request *req, const char *name);
+/* Every header field as it came. */
+typedef void http_header_fn(void *data, const char *name, const char *value);
+void http_each_header(const struct http_request *req, http_header_fn *fn, void *data);
 /* The validated JSON body, borrowed; NULL without one. */
 const json_t *http_body(const struct http_request *req);
 /* Who asks, for the audit log: "uid:1000" or "token:ci". */
@@ -72,7 +75,7 @@ void http_note_operation(struct http_request *req, const char *operation, const 
 
 /* --- simple replies; each ends the request --- */
 
-/* Before the reply: adds a header; at most 16. */
+/* Before the reply: adds a header; at most 64. */
 void http_reply_header(struct http_request *req, const char *name, const char *value);
 /* Steals `body`. With status 200 to a GET, its hash becomes the ETag, and If-None-Match is heeded.
  */
@@ -131,8 +134,11 @@ struct http_stream_callbacks {
 enum { HTTP_STREAM_BUFFER = 256 * 1024 };
 
 struct http_stream;
-/* Sends status and headers; chunked. Replaces http_on_gone(). NULL when out of memory (request
- * ended). */
+/* Before the beginning: how many bytes there will be (`Content-Length`). Not one more is taken;
+ * ending before them breaks the connection. */
+void http_stream_length(struct http_request *req, uint64_t length);
+/* Sends status and headers; chunked without a length. Replaces http_on_gone(). NULL when out of
+ * memory (request ended). `content_type` NULL: none. */
 struct http_stream *http_stream_begin(struct http_request *req, int status,
 				      const char *content_type,
 				      const struct http_stream_callbacks *callbacks, void *data);
@@ -198,6 +204,17 @@ void http_tunnel_pause(struct http_tunnel *tunnel, bool pause);
 void http_tunnel_end(struct http_tunnel *tunnel);
 /* Sends what is left, then closes. No further callback, and the tunnel is invalid. */
 void http_tunnel_close(struct http_tunnel *tunnel);
+
+/*
+ * What a guest serves is shown to browsers on an origin of its own: server/http/preview.h. True
+ * when the request came there, and when the dashboard's cookie says who asks.
+ */
+bool http_by_preview(const struct http_request *req);
+bool http_by_cookie(const struct http_request *req);
+/* Sends a browser that has the dashboard's session to the preview of this port, at `rest`
+ * ("/path?query"). */
+void http_preview_redirect(struct http_request *req, const char *vm, uint16_t port,
+			   const char *rest);
 
 /* WebSocket (RFC 6455) on such a connection; pings are answered, messages arrive whole. */
 struct http_ws;

@@ -12,6 +12,7 @@
 #include "lib/base/clock.h"
 #include "lib/json/json.h"
 #include "server/http/accept.h"
+#include "server/http/preview.h"
 #include "server/http/static.h"
 
 /* --- framing: what another server on the way might read differently --- */
@@ -73,7 +74,7 @@ static void allow_header(const struct http_request *req, char *buf, size_t size)
 {
 	size_t len = (size_t)snprintf(buf, size, "OPTIONS");
 
-	for (unsigned int i = 0; i < METHOD_MAX_ && len < size; i++) {
+	for (unsigned int i = 0; i < METHOD_OPTIONS && len < size; i++) {
 		if (!req->match.methods[i] || !req->match.methods[i]->handler)
 			continue;
 		len += (size_t)snprintf(buf + len, size - len, ", %s%s",
@@ -138,7 +139,7 @@ static int check_body_headers(const struct http_request *req, const struct heade
 	if (op->body == BODY_NONE)
 		return error_set(err, ERR_BAD_REQUEST, "%s %s takes no body", req->method,
 				 op->path);
-	if (encoding && strcasecmp(encoding, "identity") != 0)
+	if (encoding && !op->opaque && strcasecmp(encoding, "identity") != 0)
 		return error_set(err, ERR_MEDIA_TYPE, "Content-Encoding %.32s is not understood",
 				 encoding);
 	if (op->body == BODY_JSON && type && !is_json_type(type, req->by_cookie))
@@ -294,7 +295,8 @@ static bool refuse_params(struct http_request *req)
 
 	for (size_t i = 0; i < req->op->n_params; i++)
 		check_param(req, i, &v);
-	check_query_names(req, &v);
+	if (!req->op->opaque)
+		check_query_names(req, &v);
 	return refuse_violations(req, &v, v.count == 1 ? "parameter is" : "parameters are");
 }
 
@@ -309,7 +311,7 @@ static int check_headers(struct http_request *req, struct error *err)
 		req->close_after = true;
 		return r;
 	}
-	r = auth_check_site(req, err);
+	r = preview_named(req) ? preview_enter(req, err) : auth_check_site(req, err);
 	if (r == 0)
 		r = find_route(req, err);
 	if (r == 0)
@@ -328,7 +330,7 @@ bool intake_headers(struct http_request *req)
 	struct error err = ERROR_INIT;
 
 	if (check_headers(req, &err) < 0) {
-		if (err.code == ERR_NOT_FOUND && static_reply(req))
+		if (err.code == ERR_NOT_FOUND && !preview_named(req) && static_reply(req))
 			return true;
 		if (err.code == ERR_METHOD && streq(req->method, "OPTIONS")) {
 			http_reply_empty(req, 204);

@@ -20,7 +20,7 @@
 #include "server/http/limits.h"
 
 enum {
-	REPLY_HEADERS_MAX = 16,
+	REPLY_HEADERS_MAX = 64,
 	PRINCIPAL_MAX = 80,
 	HEADER_BYTES_MAX = 16 * 1024, /* all header fields of a request */
 	DISCARD_MAX =
@@ -50,6 +50,7 @@ struct http_server {
 	bool tls;                 /* of the TCP port */
 	int web_fd;               /* folder of the dashboard's files, -1 without */
 	struct session_tickets *tickets;
+	struct previews *previews;
 	struct rates rates;
 	struct replay *replays;        /* requests with an Idempotency-Key that are under way */
 	struct http_request *requests; /* all that are alive */
@@ -78,7 +79,8 @@ struct http_request {
 	struct route_match match;
 	enum http_scope scope;
 	char principal[PRINCIPAL_MAX];
-	bool by_cookie; /* the session cookie says who it is */
+	bool by_cookie;  /* the session cookie says who it is */
+	bool by_preview; /* the host name does: a page that a guest serves */
 
 	struct buf body;
 	size_t body_seen;
@@ -97,13 +99,14 @@ struct http_request {
 
 	loop_fn *gone;
 	void *gone_data;
-	struct loop_fd *watch; /* of the client's leaving, while suspended */
+	struct loop_fd *watch;  /* of the client's leaving, while suspended */
+	uint64_t stream_length; /* of the reply; UINT64_MAX: not known */
 	struct http_stream *stream;
 	struct http_tunnel *tunnel;
 	const struct http_upload_callbacks *upload;
 	void *upload_data;
 	bool upload_ended;
-	bool upload_late; /* its handler waits before it reads the body */
+	bool upload_late;      /* its handler waits before it reads the body */
 	struct replay *replay; /* whose reply is kept */
 	struct replay *waits;  /* for the reply to the same request */
 	struct http_request *next_waiter;
@@ -125,6 +128,8 @@ void request_suspend(struct http_request *req);
 void request_resume(struct http_request *req);
 /* Tells whoever waits that the client has left (once), and lets the connection end. */
 void request_abort(struct http_request *req);
+/* The handler has added such a header to the reply. */
+bool request_replies_with(const struct http_request *req, const char *name);
 /* Queues the reply that has been made. */
 enum MHD_Result request_queue(struct http_request *req);
 void request_set_response(struct http_request *req, unsigned int status,

@@ -34,6 +34,7 @@ struct http_request *request_new(struct listener *listener, struct MHD_Connectio
 	req->client = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)
 			      ->socket_context;
 	req->method = "";
+	req->stream_length = MHD_SIZE_UNKNOWN;
 	if (uri_parse(target, &req->uri, &req->uri_error) < 0)
 		req->uri_bad = true;
 	req->next = server->requests;
@@ -173,6 +174,28 @@ const char *http_header(const struct http_request *req, const char *name)
 	return MHD_lookup_connection_value(req->connection, MHD_HEADER_KIND, name);
 }
 
+struct each_header {
+	http_header_fn *fn;
+	void *data;
+};
+
+static enum MHD_Result on_each_header(void *cls, enum MHD_ValueKind kind, const char *name,
+				      const char *value)
+{
+	const struct each_header *each = cls;
+
+	(void)kind;
+	each->fn(each->data, name, value ? value : "");
+	return MHD_YES;
+}
+
+void http_each_header(const struct http_request *req, http_header_fn *fn, void *data)
+{
+	struct each_header each = { fn, data };
+
+	(void)MHD_get_connection_values(req->connection, MHD_HEADER_KIND, on_each_header, &each);
+}
+
 const json_t *http_body(const struct http_request *req)
 {
 	return req->json;
@@ -242,7 +265,8 @@ void http_reply_header(struct http_request *req, const char *name, const char *v
 	req->n_headers++;
 }
 
-/* Who is not known is in the log: nobody fills the audit trail without a token. */
+/* Who is not known is in the log: nobody fills the audit trail without a token, nor does a page
+ * that a guest serves. */
 static void tell_audit(const struct http_request *req, unsigned int status)
 {
 	const struct http_config *c = &req->server->config;
@@ -254,7 +278,7 @@ static void tell_audit(const struct http_request *req, unsigned int status)
 	bool looks = streq(req->method, "GET") || streq(req->method, "HEAD") ||
 		     streq(req->method, "OPTIONS");
 
-	if (c->audit && req->op && req->principal[0] &&
+	if (c->audit && req->op && req->principal[0] && !req->by_preview &&
 	    (!looks || status == MHD_HTTP_SWITCHING_PROTOCOLS))
 		c->audit(c->context, &audit);
 }
@@ -361,10 +385,10 @@ static void reply_owned(struct http_request *req, int status, const char *conten
 	reply_whole(req, status, content_type, data, len, response);
 }
 
-static bool etag_given(const struct http_request *req)
+bool request_replies_with(const struct http_request *req, const char *name)
 {
 	for (size_t i = 0; i < req->n_headers; i++)
-		if (req->headers[i].name && strcasecmp(req->headers[i].name, "ETag") == 0)
+		if (req->headers[i].name && strcasecmp(req->headers[i].name, name) == 0)
 			return true;
 	return false;
 }
@@ -388,7 +412,7 @@ void http_reply_json(struct http_request *req, int status, json_t *body)
 		request_set_response(req, 500, NULL);
 		return;
 	}
-	if (status == 200 && req->op->method == METHOD_GET && !etag_given(req) &&
+	if (status == 200 && req->op->method == METHOD_GET && !request_replies_with(req, "ETag") &&
 	    not_modified_text(req, text, len)) {
 		free(text);
 		return;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A tree of path segments. A literal goes before a parameter; a parameter that takes the rest of
- * the path comes last. There is no backtracking: /vms/{vm}/exec and /vms/list/x would be two
- * branches.
+ * the path comes last, and also stands for nothing behind the last slash. There is no backtracking:
+ * /vms/{vm}/exec and /vms/list/x would be two branches.
  */
 #include "server/http/router.h"
 
@@ -24,7 +24,7 @@ struct route {
 
 static const char *const method_names[] = {
 	[METHOD_GET] = "GET",       [METHOD_PUT] = "PUT",     [METHOD_POST] = "POST",
-	[METHOD_DELETE] = "DELETE", [METHOD_PATCH] = "PATCH",
+	[METHOD_DELETE] = "DELETE", [METHOD_PATCH] = "PATCH", [METHOD_OPTIONS] = "OPTIONS",
 };
 static_assert(ARRAY_SIZE(method_names) == METHOD_MAX_, "every method has a name");
 
@@ -138,6 +138,14 @@ int route_add(struct route *root, const struct operation *op)
 	return 0;
 }
 
+static bool has_methods(const struct route *r)
+{
+	for (unsigned int i = 0; i < METHOD_MAX_; i++)
+		if (r->methods[i] && r->methods[i]->handler)
+			return true;
+	return false;
+}
+
 static int take_rest(const struct uri *uri, size_t from, struct route_match *m)
 {
 	autofree char *rest = strdup(uri->rest[from]);
@@ -177,10 +185,13 @@ int route_find(const struct document *document, const struct uri *uri,
 		}
 		m.values[m.n_values++] = segment;
 	}
+	if (!m.rest && at->parameter && at->parameter->rest && m.n_values < PATH_PARAMS_MAX &&
+	    !has_methods(at)) {
+		m.values[m.n_values++] = "";
+		at = at->parameter;
+	}
 	m.methods = at->methods;
-	for (unsigned int i = 0; i < METHOD_MAX_; i++) {
-		if (!at->methods[i] || !at->methods[i]->handler)
-			continue;
+	if (has_methods(at)) {
 		*ret_match = m;
 		return 0;
 	}

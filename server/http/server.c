@@ -17,6 +17,7 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/log.h"
 #include "server/http/embedded.h"
+#include "server/http/preview.h"
 #include "server/http/session.h"
 
 enum {
@@ -323,6 +324,8 @@ static int start(struct http_server *s, struct error *err)
 			    ? open(s->config.web_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
 			    : -1;
 	r = session_tickets_new(&s->tickets);
+	if (r == 0)
+		r = previews_new(&s->previews);
 	if (r < 0)
 		return error_errno(err, r, "HTTP server");
 	fd = listen_unix(s->config.socket_path, err);
@@ -413,6 +416,7 @@ void http_server_free(struct http_server *s)
 	forget_key(s);
 	replays_forget(s);
 	session_tickets_free(s->tickets);
+	previews_free(s->previews);
 	close_keep_errno(s->web_fd);
 	document_free(s->document);
 	free(s);

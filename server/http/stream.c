@@ -103,7 +103,7 @@ struct http_stream *http_stream_begin(struct http_request *req, int status,
 
 	replay_drop(req);
 	if (s)
-		response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK, read_stream,
+		response = MHD_create_response_from_callback(req->stream_length, BLOCK, read_stream,
 							     s, free_stream);
 	if (!response) {
 		free(s);
@@ -117,16 +117,23 @@ struct http_stream *http_stream_begin(struct http_request *req, int status,
 		.data = data,
 	};
 	buf_init(&s->buf, HTTP_STREAM_BUFFER);
-	(void)MHD_add_response_header(response, "Content-Type", content_type);
-	(void)MHD_add_response_header(response, "Cache-Control", "no-store");
+	if (content_type)
+		(void)MHD_add_response_header(response, "Content-Type", content_type);
+	if (!request_replies_with(req, "Cache-Control"))
+		(void)MHD_add_response_header(response, "Cache-Control", "no-store");
 	/* libmicrohttpd ends a chunked body of no chunks also where HEAD wants none at all: the
 	 * client must not look for its next reply behind that. */
-	if (streq(req->method, "HEAD"))
+	if (streq(req->method, "HEAD") && req->stream_length == MHD_SIZE_UNKNOWN)
 		(void)MHD_add_response_header(response, "Connection", "close");
 	req->gone = NULL;
 	req->stream = s;
 	request_set_response(req, (unsigned int)status, response);
 	return s;
+}
+
+void http_stream_length(struct http_request *req, uint64_t length)
+{
+	req->stream_length = length;
 }
 
 static void wake(struct http_stream *s)

@@ -17,7 +17,7 @@ class Document:
         self.routes = []
         for path, item in document["paths"].items():
             rest = {p["name"] for p in item.get("parameters", []) if p.get("x-banger-rest")}
-            pattern = re.compile("^" + re.sub(r"\{([^}]+)\}", lambda m: "[^?]+" if m[1] in rest else "[^/?]+", path) +
+            pattern = re.compile("^" + re.sub(r"\{([^}]+)\}", lambda m: "[^?]*" if m[1] in rest else "[^/?]+", path) +
                                  r"(\?.*)?$")
             # Literal segments win over parameters.
             self.routes.append((path.count("{"), pattern, path, item))

@@ -94,7 +94,15 @@ export function NetworkTab({ vm }: { vm: Vm }) {
 											<td><code class="soft">{port.address}</code></td>
 											<td class="soft clip">{port.process ?? "–"}{port.pid !== undefined && <span class="dim num"> {port.pid}</span>}</td>
 											<td class="right">
-												{forward?.listening ? <Preview forward={forward} /> : !forward && can("forward_create") && <Button icon="plus" label="Forward" title={`Lead a port of this host to port ${port.port}`} onClick={() => void add(port.port)} />}
+												<span class="row end">
+													{!forward?.listening && can("proxy_get") && (
+														<a class="button normal" href={`/vms/${vm.id}/proxy/${port.port}/`} target="_blank" rel="noopener noreferrer" title="Show what it serves by HTTP, on an origin of its own">
+															<Icon name="open" />
+															<span>Preview</span>
+														</a>
+													)}
+													{forward?.listening ? <Preview forward={forward} /> : !forward && can("forward_create") && <Button icon="plus" label="Forward" title={`Lead a port of this host to port ${port.port}`} onClick={() => void add(port.port)} />}
+												</span>
 											</td>
 										</tr>
 									);

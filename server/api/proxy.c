@@ -1,0 +1,646 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * /vms/{vm}/proxy/{port}/{path}: a request handed on to an HTTP server in the guest, by a
+ * connection that the guest makes, and its reply handed back. A browser with the dashboard's
+ * session is sent to an origin of its own first, because what a guest serves must not act as the
+ * dashboard: server/http/preview.h.
+ *
+ * A reply may begin before the request has been sent whole. It is held back until then, or until
+ * the guest says no more or has said too much: from that moment the rest of the request is dropped.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/cleanup.h"
+#include "server/api/handlers.h"
+#include "server/http/upstream.h"
+#include "server/vm/idle.h"
+
+enum {
+	OUT_MAX = 256 * 1024, /* for the guest, not yet taken */
+	OUT_FULL = 64 * 1024,
+	HELD_MAX = 512 * 1024, /* of the reply, while the request is still sent */
+	HELD_FULL = 128 * 1024,
+	LOW_ROOM = 64 * 1024,
+	CHUNK_LINE = 24,
+};
+
+#define SESSION_COOKIE "banger_session_"
+
+struct proxy {
+	struct api *api;
+	char vm_id[ID_LEN + 1];
+	char name[80];
+	uint16_t port;
+	struct http_request *req; /* until the reply begins */
+	struct http_stream *stream;
+	struct http_tunnel *tunnel; /* after an upgrade */
+	struct guest_stream *guest;
+	struct upstream reply;
+	struct buf out;
+	struct buf held;
+	bool preview;
+	bool ready; /* the guest has connected */
+	bool uploading;
+	bool chunked; /* the request's body */
+	bool out_end; /* the client sends no more over the tunnel */
+	bool finished;
+	bool closed;   /* the guest sends no more */
+	bool told_end; /* and the client of the tunnel knows */
+};
+
+static void proxy_free(struct proxy *p)
+{
+	vm_busy(p->api->vms, p->vm_id, -1);
+	if (p->guest)
+		guest_stream_abort(p->guest);
+	upstream_done(&p->reply);
+	buf_done(&p->out);
+	buf_done(&p->held);
+	free(p);
+}
+
+/* Ends all of it, in words where the client has heard nothing yet. */
+static void fail(struct proxy *p, const struct error *err)
+{
+	if (p->req) {
+		http_on_gone(p->req, NULL, NULL);
+		http_reply_error(p->req, err, NULL);
+	} else if (p->tunnel) {
+		http_tunnel_close(p->tunnel);
+	} else if (p->stream) {
+		http_stream_abort(p->stream);
+	}
+	proxy_free(p);
+}
+
+static void on_gone(void *data)
+{
+	proxy_free(data);
+}
+
+/* --- the request, as the guest gets it --- */
+
+struct head {
+	struct buf *out;
+	const struct http_request *req;
+	const char *connection;
+	bool preview;
+	int r;
+};
+
+static void put(struct head *h, const char *name, const char *value)
+{
+	if (h->r == 0)
+		h->r = buf_printf(h->out, "%s: %s\r\n", name, value);
+}
+
+/* Cookie without the dashboard's session. */
+static void put_cookies(struct head *h, const char *value)
+{
+	autofree char *kept = strdup(value);
+	char *end = kept;
+
+	while (kept && *value) {
+		size_t n;
+
+		value += strspn(value, "; \t");
+		n = strcspn(value, ";");
+		if (n > 0 && strncmp(value, SESSION_COOKIE, strlen(SESSION_COOKIE)) != 0) {
+			if (end > kept)
+				end = stpcpy(end, "; ");
+			end = mempcpy(end, value, n);
+		}
+		value += n;
+	}
+	if (kept && end > kept) {
+		*end = '\0';
+		put(h, "Cookie", kept);
+	}
+}
+
+/* Fields that are banger's own, that are made anew, or that tell a guest where it is shown. */
+static bool kept_back(const char *name)
+{
+	static const char *const names[] = { "Host",           "Authorization", "Content-Length",
+					     "Expect",         "Origin",        "Referer",
+					     "HTTP2-Settings", "Cookie",        "Idempotency-Key" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strcasecmp(name, names[i]) == 0)
+			return true;
+	return strncasecmp(name, "X-Forwarded-", 12) == 0;
+}
+
+static void put_field(void *data, const char *name, const char *value)
+{
+	struct head *h = data;
+
+	if (strcasecmp(name, "Cookie") == 0)
+		put_cookies(h, value);
+	/* There it is the guest's own; banger's is never sent there. */
+	else if (strcasecmp(name, "Authorization") == 0 && h->preview)
+		put(h, name, value);
+	else if (!kept_back(name) && !upstream_hop_by_hop(name, h->connection))
+		put(h, name, value);
+}
+
+/* "/path?query" as it was sent: what follows /vms/{vm}/proxy/{port}. */
+static const char *rest_of(const struct http_request *req)
+{
+	const char *p = http_target(req);
+
+	for (int i = 0; i < 4 && p; i++)
+		p = strpbrk(p + 1, "/?");
+	return p ? p : "";
+}
+
+/* 0, or negative when it does not fit. */
+static int put_request(struct proxy *p, const struct http_request *req)
+{
+	const char *upgrade = http_header(req, "Upgrade");
+	const char *length = http_header(req, "Content-Length");
+	const char *rest = rest_of(req);
+	struct head h = { .out = &p->out,
+			  .req = req,
+			  .connection = http_header(req, "Connection"),
+			  .preview = p->preview };
+	char own[32];
+
+	(void)snprintf(own, sizeof(own), "localhost:%u", p->port);
+	h.r = buf_printf(h.out, "%s %s%s HTTP/1.1\r\nHost: %s\r\n", http_method(req),
+			 rest[0] == '/' ? "" : "/", rest, own);
+	http_each_header(req, put_field, &h);
+	if (http_header(req, "Origin")) {
+		(void)snprintf(own, sizeof(own), "http://localhost:%u", p->port);
+		put(&h, "Origin", own);
+	}
+	put(&h, "X-Forwarded-Host", http_header(req, "Host"));
+	if (p->chunked)
+		put(&h, "Transfer-Encoding", "chunked");
+	else if (p->uploading)
+		put(&h, "Content-Length", length ? length : "0");
+	if (upgrade && p->reply.may_switch) {
+		put(&h, "Connection", "Upgrade");
+		put(&h, "Upgrade", upgrade);
+	} else {
+		put(&h, "Connection", "close");
+	}
+	return h.r == 0 ? buf_append(h.out, "\r\n", 2) : h.r;
+}
+
+/* --- to the guest --- */
+
+static void push(struct proxy *p)
+{
+	size_t n = buf_len(&p->out);
+
+	if (!p->guest || !p->ready)
+		return;
+	if (n > 0)
+		buf_consume(&p->out, guest_stream_write(p->guest, buf_bytes(&p->out), n));
+	n = buf_len(&p->out);
+	if (n == 0 && p->out_end && !p->finished) {
+		p->finished = true;
+		guest_stream_finish(p->guest);
+	}
+	if (p->tunnel)
+		http_tunnel_pause(p->tunnel, n > OUT_FULL);
+	else if (p->uploading && p->req && n <= OUT_FULL)
+		http_upload_resume(p->req);
+}
+
+static size_t on_upload_data(void *data, const void *bytes, size_t len)
+{
+	struct proxy *p = data;
+	size_t n = len < OUT_FULL ? len : OUT_FULL;
+	int r = 0;
+
+	if (buf_len(&p->out) > OUT_FULL)
+		return 0;
+	if (p->chunked)
+		r = buf_printf(&p->out, "%zx\r\n", n);
+	if (r == 0)
+		r = buf_append(&p->out, bytes, n);
+	if (r == 0 && p->chunked)
+		r = buf_append(&p->out, "\r\n", 2);
+	if (r < 0)
+		return 0;
+	push(p);
+	return n;
+}
+
+static void on_tunnel_data(void *data, const void *bytes, size_t len)
+{
+	struct proxy *p = data;
+
+	if (buf_append(&p->out, bytes, len) == 0) {
+		push(p);
+		return;
+	}
+	http_tunnel_close(p->tunnel);
+	proxy_free(p);
+}
+
+static void on_tunnel_end(void *data)
+{
+	struct proxy *p = data;
+
+	p->out_end = true;
+	push(p);
+}
+
+/* --- from the guest: the head --- */
+
+/* What a page of a guest says must not reach beyond its own origin. */
+static bool refused_field(const struct proxy *p, const struct upstream_field *f)
+{
+	static const char *const never[] = { "Content-Length", "Date", "Strict-Transport-Security",
+					     "Alt-Svc", "Public-Key-Pins" };
+	static const char *const of_origin[] = {
+		"Set-Cookie", "Clear-Site-Data",     "Service-Worker-Allowed", "NEL",
+		"Report-To",  "Reporting-Endpoints", "Content-Security-Policy"
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(never); i++)
+		if (strcasecmp(f->name, never[i]) == 0)
+			return true;
+	if (p->preview)
+		return strcasecmp(f->name, "Set-Cookie") == 0 && strcasestr(f->value, "domain=");
+	for (size_t i = 0; i < ARRAY_SIZE(of_origin); i++)
+		if (strcasecmp(f->name, of_origin[i]) == 0)
+			return true;
+	return strncasecmp(f->name, "Access-Control-", 15) == 0;
+}
+
+/* A redirection to the guest's own server leads back here. */
+static void put_location(struct proxy *p, const char *value)
+{
+	static const char *const hosts[] = { "localhost", "127.0.0.1", "[::1]" };
+	char origin[40];
+	autofree char *whole = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(hosts); i++) {
+		size_t n =
+			(size_t)snprintf(origin, sizeof(origin), "http://%s:%u", hosts[i], p->port);
+
+		if (strncasecmp(value, origin, n) == 0 && (value[n] == '/' || !value[n])) {
+			value = value[n] ? value + n : "/";
+			break;
+		}
+	}
+	if (!p->preview && value[0] == '/' && value[1] != '/' &&
+	    asprintf(&whole, "/vms/%s/proxy/%u%s", p->vm_id, p->port, value) >= 0)
+		value = whole;
+	http_reply_header(p->req, "Location", value);
+}
+
+static void put_reply_fields(struct proxy *p)
+{
+	const struct upstream *u = &p->reply;
+	const char *connection = upstream_field(u, "Connection");
+
+	for (size_t i = 0; i < u->n_fields; i++) {
+		const struct upstream_field *f = &u->fields[i];
+
+		if (refused_field(p, f) || upstream_hop_by_hop(f->name, connection))
+			continue;
+		if (strcasecmp(f->name, "Location") == 0)
+			put_location(p, f->value);
+		else
+			http_reply_header(p->req, f->name, f->value);
+	}
+	/* On the API's own origin nothing of it is a page. */
+	if (!p->preview)
+		http_reply_header(p->req, "Content-Security-Policy",
+				  "sandbox; default-src 'none'; frame-ancestors 'none'");
+	if (!upstream_field(u, "Cache-Control"))
+		http_reply_header(p->req, "Cache-Control", "no-store");
+	if (!upstream_field(u, "Referrer-Policy"))
+		http_reply_header(p->req, "Referrer-Policy", "same-origin");
+}
+
+static void on_drained(void *data);
+
+/* False when all is over, `p` included. */
+static bool begin_switched(struct proxy *p)
+{
+	static const struct http_tunnel_callbacks callbacks = {
+		.data = on_tunnel_data, .end = on_tunnel_end, .drained = on_drained, .gone = on_gone
+	};
+	const char *protocol = upstream_field(&p->reply, "Upgrade");
+	struct http_request *req;
+	struct error err = ERROR_INIT;
+
+	if (!protocol) {
+		(void)error_set(&err, ERR_GUEST,
+				"the server in the guest switches to a protocol without a name");
+		fail(p, &err);
+		return false;
+	}
+	put_reply_fields(p);
+	req = TAKE_PTR(p->req);
+	http_on_gone(req, NULL, NULL);
+	p->tunnel = http_tunnel_begin(req, protocol, &callbacks, p);
+	if (!p->tunnel) {
+		proxy_free(p);
+		return false;
+	}
+	return true;
+}
+
+static bool begin_reply(struct proxy *p)
+{
+	static const struct http_stream_callbacks callbacks = { .drained = on_drained,
+								.gone = on_gone };
+	const struct upstream *u = &p->reply;
+	struct http_request *req;
+
+	if (u->state == UPSTREAM_SWITCHED)
+		return begin_switched(p);
+	put_reply_fields(p);
+	req = TAKE_PTR(p->req);
+	http_on_gone(req, NULL, NULL);
+	if (u->status == 204 || u->status == 304) {
+		http_reply_empty(req, u->status);
+		proxy_free(p);
+		return false;
+	}
+	if (u->has_length)
+		http_stream_length(req, u->length);
+	p->stream = http_stream_begin(req, u->status, NULL, &callbacks, p);
+	if (!p->stream) {
+		proxy_free(p);
+		return false;
+	}
+	return true;
+}
+
+/* --- from the guest: what follows --- */
+
+/* Takes bytes of the guest; false when all is over, `p` included. */
+static bool take(struct proxy *p, const uint8_t *bytes, size_t len)
+{
+	struct error err = ERROR_INIT;
+	const uint8_t *piece = NULL;
+	size_t n = 0;
+	int event;
+
+	do {
+		event = upstream_next(&p->reply, &bytes, &len, &piece, &n, &err);
+		if (event < 0) {
+			fail(p, &err);
+			return false;
+		}
+		if (event == UPSTREAM_HEAD && !begin_reply(p))
+			return false;
+		if (event == UPSTREAM_BODY) {
+			int r = p->tunnel ? http_tunnel_write(p->tunnel, piece, n)
+					  : http_stream_write(p->stream, piece, n);
+
+			if (r < 0) {
+				(void)error_errno(&err, r, "reply of the guest");
+				fail(p, &err);
+				return false;
+			}
+		}
+	} while (event == UPSTREAM_HEAD || event == UPSTREAM_BODY);
+	if (event != UPSTREAM_END)
+		return true;
+	http_stream_end(p->stream);
+	proxy_free(p);
+	return false;
+}
+
+static bool has_room(const struct proxy *p)
+{
+	if (p->tunnel)
+		return http_tunnel_room(p->tunnel) > LOW_ROOM;
+	return !p->stream || http_stream_room(p->stream) > HTTP_STREAM_BUFFER / 2;
+}
+
+/* The guest has said its last word, and all of it has been handed back. */
+static void over(struct proxy *p)
+{
+	struct error err = ERROR_INIT;
+
+	if (p->tunnel && p->guest) {
+		if (!p->told_end)
+			http_tunnel_end(p->tunnel);
+		p->told_end = true;
+		return;
+	}
+	if (!p->tunnel && p->stream && upstream_closed(&p->reply)) {
+		http_stream_end(p->stream);
+		proxy_free(p);
+		return;
+	}
+	(void)error_set(&err, ERR_GUEST,
+			"the server at port %u of VM '%s' closed the connection before the end of "
+			"its reply",
+			p->port, p->name);
+	fail(p, &err);
+}
+
+/* Hands back what was held, as far as there is room, then goes on with the guest. */
+static void advance(struct proxy *p)
+{
+	if (p->uploading)
+		return;
+	while (buf_len(&p->held) > 0) {
+		size_t n = buf_len(&p->held) < OUT_FULL ? buf_len(&p->held) : OUT_FULL;
+
+		if (!has_room(p))
+			return;
+		if (!take(p, buf_bytes(&p->held), n))
+			return;
+		buf_consume(&p->held, n);
+	}
+	if (p->closed)
+		over(p);
+	else if (p->guest)
+		guest_stream_resume(p->guest);
+}
+
+static void on_drained(void *data)
+{
+	advance(data);
+}
+
+static bool on_output(void *data, const void *bytes, size_t len)
+{
+	struct proxy *p = data;
+	struct error err = ERROR_INIT;
+
+	if (!p->uploading && buf_len(&p->held) == 0)
+		return !take(p, bytes, len) || has_room(p);
+	if (buf_append(&p->held, bytes, len) < 0) {
+		(void)error_set(&err, ERR_NO_ROOM, "no memory for the guest's reply");
+		fail(p, &err);
+		return true;
+	}
+	if (buf_len(&p->held) < HELD_FULL)
+		return true;
+	/* Neither side would ever go on. */
+	p->uploading = false;
+	advance(p);
+	return false;
+}
+
+static void on_output_end(void *data)
+{
+	struct proxy *p = data;
+
+	p->closed = true;
+	p->uploading = false;
+	advance(p);
+}
+
+static void on_ready(void *data, const struct guest_file_info *info)
+{
+	struct proxy *p = data;
+
+	(void)info;
+	p->ready = true;
+	push(p);
+}
+
+static void on_writable(void *data)
+{
+	push(data);
+}
+
+static void on_end(void *data, const struct error *why)
+{
+	struct proxy *p = data;
+	struct error err = *why;
+
+	p->guest = NULL;
+	if (p->ready) {
+		on_output_end(p);
+		return;
+	}
+	if (err.sys == ECONNREFUSED)
+		(void)error_set(&err, ERR_GUEST,
+				"nothing listens on port %u of VM '%s': start the server there, "
+				"then try again; GET /vms/%s/ports lists what listens",
+				p->port, p->name, p->name);
+	fail(p, &err);
+}
+
+static void on_upload_end(void *data)
+{
+	struct proxy *p = data;
+
+	p->uploading = false;
+	/* OUT_FULL leaves room for it. */
+	if (p->chunked)
+		(void)!buf_append(&p->out, "0\r\n\r\n", 5);
+	push(p);
+	advance(p);
+}
+
+/* --- the beginning --- */
+
+static int proxy_open(struct proxy *p, struct vm *vm, struct error *err)
+{
+	static const struct guest_stream_callbacks callbacks = { .ready = on_ready,
+								 .output = on_output,
+								 .output_end = on_output_end,
+								 .writable = on_writable,
+								 .end = on_end };
+	static const struct http_upload_callbacks upload = { .data = on_upload_data,
+							     .end = on_upload_end,
+							     .gone = on_gone };
+	struct http_request *req = p->req;
+	int r = put_request(p, req);
+
+	if (r < 0)
+		return error_errno(err, r, "request for the guest");
+	r = guest_tunnel_open(vm_guest(vm), "localhost", p->port, &callbacks, p, &p->guest, err);
+	if (r < 0)
+		return r;
+	if (p->uploading)
+		http_upload_begin(req, &upload, p);
+	else
+		http_on_gone(req, on_gone, p);
+	return 0;
+}
+
+static void begin(struct http_request *req, struct api *api, struct vm *vm, uint16_t port)
+{
+	const char *method = http_method(req);
+	bool get = streq(method, "GET") || streq(method, "HEAD");
+	struct proxy *p = calloc(1, sizeof(*p));
+	struct error err = ERROR_INIT;
+
+	if (!p) {
+		(void)error_errno(&err, -ENOMEM, "proxy");
+		http_reply_error(req, &err, NULL);
+		return;
+	}
+	*p = (struct proxy){ .api = api,
+			     .req = req,
+			     .port = port,
+			     .preview = http_by_preview(req),
+			     .uploading = !get,
+			     .chunked = http_header(req, "Transfer-Encoding") != NULL };
+	(void)snprintf(p->vm_id, sizeof(p->vm_id), "%s", vm_row(vm)->id);
+	(void)snprintf(p->name, sizeof(p->name), "%s", vm_row(vm)->name);
+	buf_init(&p->out, OUT_MAX);
+	buf_init(&p->held, HELD_MAX);
+	upstream_init(&p->reply, streq(method, "HEAD"),
+		      streq(method, "GET") && http_header(req, "Upgrade") &&
+			      upstream_list_has(http_header(req, "Connection"), "upgrade"));
+	vm_busy(api->vms, p->vm_id, 1);
+	if (proxy_open(p, vm, &err) < 0) {
+		proxy_free(p);
+		http_reply_error(req, &err, NULL);
+	}
+}
+
+static void proxy(struct http_request *req, void *context)
+{
+	struct api *api = context;
+	uint16_t port = (uint16_t)strtoul(http_param(req, "port"), NULL, 10);
+	const char *method = http_method(req);
+	struct vm *vm = NULL;
+	struct error err = ERROR_INIT;
+	int r = vms_get(api->vms, http_param(req, "vm"), &vm, &err);
+
+	if (r == 0 && http_by_cookie(req)) {
+		if (streq(method, "GET") || streq(method, "HEAD")) {
+			http_preview_redirect(req, vm_row(vm)->id, port, rest_of(req));
+			return;
+		}
+		r = error_set(&err, ERR_FORBIDDEN,
+			      "a page of the dashboard talks to no server in a guest: open its "
+			      "preview, or use a token");
+	}
+	if (r == 0 && api_wake_first(req, api, vm, proxy))
+		return;
+	if (r == 0)
+		r = vm_state_allows(vm_get_state(vm), VM_VERB_EXEC, vm_row(vm)->name, &err);
+	if (r < 0) {
+		http_reply_error(req, &err, NULL);
+		return;
+	}
+	vm_touch(vm);
+	begin(req, api, vm, port);
+}
+
+#define PROXY(method)                                                    \
+	void api_proxy_##method(struct http_request *req, void *context) \
+	{                                                                \
+		proxy(req, context);                                     \
+	}
+PROXY(get)
+PROXY(put)
+PROXY(post)
+PROXY(delete)
+PROXY(patch)
+PROXY(options)
+#undef PROXY
