@@ -125,14 +125,22 @@ static void put_cookies(struct head *h, const char *value)
 /* Fields that are banger's own, that are made anew, or that tell a guest where it is shown. */
 static bool kept_back(const char *name)
 {
-	static const char *const names[] = { "Host",           "Authorization", "Content-Length",
-					     "Expect",         "Origin",        "Referer",
-					     "HTTP2-Settings", "Cookie",        "Idempotency-Key" };
+	static const char *const names[] = { "Host",   "Content-Length", "Expect",
+					     "Origin", "Referer",        "HTTP2-Settings",
+					     "Cookie", "Idempotency-Key" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (strcasecmp(name, names[i]) == 0)
 			return true;
 	return strncasecmp(name, "X-Forwarded-", 12) == 0;
+}
+
+static bool passes(const struct head *h, const char *name)
+{
+	/* At a preview's origin it is the guest's own; banger's is never sent there. */
+	if (strcasecmp(name, "Authorization") == 0)
+		return h->preview;
+	return !kept_back(name) && !upstream_hop_by_hop(name, h->connection);
 }
 
 static void put_field(void *data, const char *name, const char *value)
@@ -141,10 +149,7 @@ static void put_field(void *data, const char *name, const char *value)
 
 	if (strcasecmp(name, "Cookie") == 0)
 		put_cookies(h, value);
-	/* There it is the guest's own; banger's is never sent there. */
-	else if (strcasecmp(name, "Authorization") == 0 && h->preview)
-		put(h, name, value);
-	else if (!kept_back(name) && !upstream_hop_by_hop(name, h->connection))
+	else if (passes(h, name))
 		put(h, name, value);
 }
 
