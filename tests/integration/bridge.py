@@ -33,7 +33,7 @@ UPLINK = "192.0.2.2"
 BRIDGE_SHAPE = {**SHAPE, "network": "bridge"}
 
 ECHO = """
-import socket, sys, threading
+import os, socket, threading
 def serve(family, address):
     s = socket.socket(family)
     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -41,7 +41,7 @@ def serve(family, address):
         s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     s.bind((address, 7000))
     s.listen(16)
-    print("ready", flush=True)
+    os.write(1, b"ready\\n")
     while True:
         c, peer = s.accept()
         c.sendall(peer[0].encode() + b"\\n")
@@ -63,8 +63,19 @@ def write(path, text):
 def make_hosts():
     """A host with a way out, and who is there: a process with a network of its own, which needs no mounts."""
     echo = subprocess.Popen(["unshare", "--net", sys.executable, "-c", ECHO], stdout=subprocess.PIPE)
+    try:
+        connect_hosts(echo)
+    except BaseException:
+        echo.kill()
+        echo.wait()
+        raise
+    return echo
+
+
+def connect_hosts(echo):
     for _ in range(2):
-        assert echo.stdout.readline() == b"ready\n"
+        ready = echo.stdout.readline()
+        assert ready == b"ready\n", ready
     run("ip", "link", "set", "lo", "up")
     run("ip", "link", "add", "up0", "type", "veth", "peer", "name", "up1", "netns", str(echo.pid))
     run("ip", "addr", "add", "192.0.2.1/24", "dev", "up0")
@@ -76,7 +87,6 @@ def make_hosts():
     run("ip", "route", "add", "default", "via", UPLINK)
     for name in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
         write("/proc/sys/net/" + name, "1")
-    return echo
 
 
 def traces():
