@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "lib/base/base64.h"
@@ -29,6 +30,7 @@ struct follower {
 	bool owner;
 	bool ended;
 	int exit_code;
+	char why[400]; /* the run failed, or "" */
 };
 
 static void follower_free(struct follower *f)
@@ -58,6 +60,16 @@ static int exit_code(const json_t *view)
 		return EXIT_NO_COMMAND;
 	return json_is_integer(code) ? (int)json_integer_value(code)
 				     : 128 + (int)json_integer_value(sig);
+}
+
+static void take_result(struct follower *f, const json_t *view)
+{
+	const json_t *detail = json_object_get(json_object_get(view, "error"), "detail");
+
+	f->ended = true;
+	f->exit_code = exit_code(view);
+	if (detail)
+		(void)snprintf(f->why, sizeof(f->why), "banger: %s\n", json_string_value(detail));
 }
 
 static void write_output(struct follower *f, const char *line, size_t len)
@@ -103,6 +115,9 @@ static void end(struct follower *f)
 	char code[16];
 
 	(void)snprintf(code, sizeof(code), "%d", f->exit_code);
+	/* The NDJSON log has a frame of it. */
+	if (f->text && f->why[0])
+		(void)http_stream_write(stream, f->why, strlen(f->why));
 	http_stream_trailer(stream, "Banger-Exit-Code", code);
 	follower_free(f);
 	http_stream_end(stream);
@@ -164,9 +179,8 @@ static void on_change(struct run *run, void *data)
 	if (run_has_ended(run)) {
 		json_auto_t *view = run_to_json(run);
 
-		f->ended = true;
 		f->watcher = NULL;
-		f->exit_code = exit_code(view);
+		take_result(f, view);
 	}
 	pump(f);
 }
@@ -182,8 +196,7 @@ static int begin(struct follower *f, struct run *run, struct error *err)
 	}
 	if (r == 0)
 		r = runs_get(f->api->runs, f->id, &view, err);
-	f->ended = true;
-	f->exit_code = exit_code(view);
+	take_result(f, view);
 	return r;
 }
 

@@ -206,7 +206,7 @@ class Runs(LifeTest):
         run = self.server.must(201, "POST", "/runs", {**job(argv=["true"]), "image": "absent"}, wait=60)
         self.assertEqual(("failed", "not_found"), (run["state"], run["error"]["code"]))
         text = self.server.must(200, "GET", f"/runs/{run['id']}/output", headers=TEXT)
-        self.assertEqual(b"", text.body)
+        self.assertEqual(f"banger: {run['error']['detail']}\n", text.body.decode())
         self.assertTrue(self.no_vms())
 
     def test_same_key_same_run(self):
