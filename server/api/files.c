@@ -219,8 +219,8 @@ static void parse_range(const struct http_request *req, struct transfer *t)
 	t->length = to - from + 1;
 }
 
-static int vm_for_files(struct http_request *req, struct api *api, http_handler_fn *again,
-			struct vm **ret_vm, struct error *err)
+int api_working_vm(struct http_request *req, struct api *api, http_handler_fn *again,
+		   struct vm **ret_vm, struct error *err)
 {
 	int r = vms_get(api->vms, http_param(req, "vm"), ret_vm, err);
 
@@ -255,7 +255,7 @@ void api_file_get(struct http_request *req, void *context)
 	struct transfer *t = NULL;
 	struct vm *vm = NULL;
 	struct error err = ERROR_INIT;
-	int r = vm_for_files(req, api, api_file_get, &vm, &err);
+	int r = api_working_vm(req, api, api_file_get, &vm, &err);
 
 	if (r > 0)
 		return;
@@ -342,7 +342,7 @@ void api_file_put(struct http_request *req, void *context)
 	struct transfer *t = NULL;
 	struct vm *vm = NULL;
 	struct error err = ERROR_INIT;
-	int r = vm_for_files(req, api, api_file_put, &vm, &err);
+	int r = api_working_vm(req, api, api_file_put, &vm, &err);
 
 	if (r > 0)
 		return;
@@ -373,7 +373,7 @@ void api_file_delete(struct http_request *req, void *context)
 	struct transfer *t = NULL;
 	struct vm *vm = NULL;
 	struct error err = ERROR_INIT;
-	int r = vm_for_files(req, api, api_file_delete, &vm, &err);
+	int r = api_working_vm(req, api, api_file_delete, &vm, &err);
 
 	if (r > 0)
 		return;

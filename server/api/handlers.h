@@ -54,6 +54,9 @@
 	X(file_get)         \
 	X(file_put)         \
 	X(file_delete)      \
+	X(workspace_put)    \
+	X(workspace_get)    \
+	X(workspace_patch)  \
 	X(vm_suspend)       \
 	X(vm_restore)       \
 	X(vm_fork)          \
@@ -133,6 +136,13 @@ void api_reply_snapshot(struct http_request *req, struct api *api, const char *i
  */
 bool api_wake_first(struct http_request *req, struct api *api, struct vm *vm,
 		    http_handler_fn *then);
+
+/*
+ * The VM of the path, for work in its guest: 1 when it is woken first (as api_wake_first()), 0, or
+ * an error when there is none or nothing can be done in it now.
+ */
+int api_working_vm(struct http_request *req, struct api *api, http_handler_fn *again,
+		   struct vm **ret_vm, struct error *err) MUST_USE;
 
 /*
  * True when the image is not here and is brought first; `then` is called with the request again

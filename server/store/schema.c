@@ -122,6 +122,11 @@ const char store_schema[] = "CREATE TABLE vms ("
 			    ") STRICT;"
 			    "CREATE INDEX forwards_by_vm ON forwards (vm_id);"
 
+			    "CREATE TABLE workspaces ("
+			    " vm_id TEXT PRIMARY KEY REFERENCES vms (id) ON DELETE CASCADE,"
+			    " document TEXT NOT NULL"
+			    ") STRICT;"
+
 			    "CREATE TABLE holds ("
 			    " id TEXT PRIMARY KEY CHECK (length(id) = 16),"
 			    " vm_id TEXT NOT NULL REFERENCES vms (id) ON DELETE CASCADE,"

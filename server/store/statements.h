@@ -122,6 +122,13 @@
 	X(FORWARD_LIST,                                                                            \
 	  "SELECT id, vm_id, host_port, guest_host, guest_port FROM forwards ORDER BY id")         \
                                                                                                    \
+	X(WORKSPACE_PUT, "INSERT INTO workspaces (vm_id, document) VALUES (?1,?2) "                \
+			 "ON CONFLICT (vm_id) DO UPDATE SET document = excluded.document")         \
+	X(WORKSPACE_GET, "SELECT document FROM workspaces WHERE vm_id = ?1")                       \
+	X(WORKSPACE_COPY, "INSERT INTO workspaces (vm_id, document) "                              \
+			  "SELECT ?1, document FROM workspaces WHERE vm_id = ?2")                  \
+	X(WORKSPACE_DELETE, "DELETE FROM workspaces WHERE vm_id = ?1")                             \
+                                                                                                   \
 	X(IDEMPOTENCY_GET, "SELECT request_hash, status, headers, body FROM idempotency WHERE "    \
 			   "key = ?1 AND who = ?2")                                                \
 	X(IDEMPOTENCY_PUT,                                                                         \

@@ -8,6 +8,7 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/clock.h"
 #include "lib/json/json.h"
+#include "server/store/workspaces.h"
 #include "server/vm/network.h"
 #include "server/vm/snapshot.h"
 #include "server/vm/vm_internal.h"
@@ -267,7 +268,9 @@ int vm_create(struct vms *vms, const struct vm_spec *spec, const char *who, stru
 		r = vms_insert(vms->c.store, &row, err);
 	if (r < 0)
 		return r;
-	vm = vm_new(vms, &row, err);
+	if (spec->source)
+		r = workspaces_copy(vms->c.store, row.id, spec->source->vm_id, err);
+	vm = r == 0 ? vm_new(vms, &row, err) : NULL;
 	if (!vm) {
 		(void)!vms_delete(vms->c.store, row.id, &ignored);
 		return error_to_errno(err);
