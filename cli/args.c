@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/args.h"
 
-#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -9,8 +8,6 @@
 
 #include "cli/suggest.h"
 #include "lib/base/macro.h"
-
-static_assert(OPTION_MAX_ <= 64, "a set of options is 64 bits");
 
 const struct option_spec option_specs[OPTION_MAX_] = {
 	[OPT_HELP] = { "help", 'h', OPTION_FLAG, NULL, NULL, NULL, "show help and exit" },
@@ -104,6 +101,8 @@ const struct option_spec option_specs[OPTION_MAX_] = {
 			      "what the patch begins at; HEAD if absent" },
 	[OPT_GUEST_PATH] = { "guest-path", 0, OPTION_STRING, "DIR", NULL, NULL,
 			     "folder in the guest; /root/repo if absent" },
+	[OPT_AUTO_PREPARE] = { "auto-prepare", 0, OPTION_FLAG, NULL, NULL, NULL,
+			       "send the VM's workspace again first when it has changed here" },
 	[OPT_INSTALL] = { "install", 0, OPTION_FLAG, NULL, NULL, NULL,
 			  "let ~/.ssh/config include it" },
 	[OPT_UNINSTALL] = { "uninstall", 0, OPTION_FLAG, NULL, NULL, NULL,
@@ -295,7 +294,7 @@ static int store_value(struct args *args, enum option_id id, const char *value, 
 	const struct option_spec *spec = &option_specs[id];
 	int r = 0;
 
-	args->given |= UINT64_C(1) << id;
+	args->given |= (option_set)1 << id;
 	args->values[id] = value;
 	switch (spec->kind) {
 	case OPTION_FLAG:
@@ -337,7 +336,7 @@ static int store_value(struct args *args, enum option_id id, const char *value, 
 }
 
 /* The option that `word` ("--name", "--name=x", "-n") names, or OPTION_MAX_. */
-static enum option_id find_option(uint64_t allowed, const char *word)
+static enum option_id find_option(option_set allowed, const char *word)
 {
 	size_t len = strcspn(word, "=");
 
@@ -359,7 +358,7 @@ static enum option_id find_option(uint64_t allowed, const char *word)
 static int take_option(int argc, char *const argv[], int *i, struct args *args, struct error *err)
 {
 	const struct command *command = args->command;
-	uint64_t allowed = OPTIONS_COMMON | (command ? command->options : 0);
+	option_set allowed = OPTIONS_COMMON | (command ? command->options : 0);
 	const char *word = argv[*i], *value = strchr(word, '=');
 	enum option_id id = find_option(allowed, word);
 

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <assert.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -73,6 +74,7 @@ enum option_id {
 	OPT_FROM_COMMIT,
 	OPT_BASE_COMMIT,
 	OPT_GUEST_PATH,
+	OPT_AUTO_PREPARE,
 	OPT_FROM,
 	OPT_SIGNAL,
 	OPT_WORKSPACE,
@@ -108,7 +110,9 @@ struct option_spec {
 extern const struct option_spec option_specs[OPTION_MAX_];
 
 /* A set of options: OPTION(NAME) | OPTION(IMAGE). */
-#define OPTION(id)     (UINT64_C(1) << OPT_##id)
+__extension__ typedef unsigned __int128 option_set;
+static_assert(OPTION_MAX_ <= 128, "a set holds every option");
+#define OPTION(id)     ((option_set)1 << OPT_##id)
 #define OPTIONS_COMMON (OPTION(HELP) | OPTION(JSON) | OPTION(QUIET) | OPTION(HOME) | OPTION(SERVER))
 
 enum rest_kind {
@@ -133,7 +137,7 @@ struct command;
 
 struct args {
 	const struct command *command;
-	uint64_t given;                    /* set of options */
+	option_set given;
 	const char *values[OPTION_MAX_];   /* as typed; borrowed from argv */
 	uint64_t numbers[OPTION_MAX_];     /* of the numeric kinds */
 	const char *pairs[PAIRS_MAX];      /* every KEY=VALUE, in order */
@@ -152,7 +156,7 @@ struct command {
 	const char *usage;    /* arguments for help: "[--] COMMAND…" */
 	const char *text;     /* paragraphs for help; NULL: none */
 	const char *examples; /* lines for help; NULL: none */
-	uint64_t options;     /* besides OPTIONS_COMMON */
+	option_set options;   /* besides OPTIONS_COMMON */
 	size_t min_args, max_args;
 	enum rest_kind rest;
 	enum completion_kind complete;
@@ -164,7 +168,7 @@ extern const size_t n_commands;
 
 static inline bool args_given(const struct args *args, enum option_id id)
 {
-	return (args->given & (UINT64_C(1) << id)) != 0;
+	return (args->given & ((option_set)1 << id)) != 0;
 }
 
 /*

@@ -104,6 +104,7 @@ int cmd_ssh_proxy(struct cli *cli, const struct args *args);
 int cmd_ssh_config(struct cli *cli, const struct args *args);
 
 int cmd_workspace_prepare(struct cli *cli, const struct args *args);
+int cmd_workspace_show(struct cli *cli, const struct args *args);
 int cmd_workspace_export(struct cli *cli, const struct args *args);
 int cmd_cp(struct cli *cli, const struct args *args);
 

@@ -110,14 +110,19 @@ const struct command commands[] = {
 			"each on its own. The exit status is the command's own; 125 when it could "
 			"not be run, 128 + n when signal n ended it.\n\n"
 			"No shell is involved: for pipes and variables run sh -c '…'.\n\n"
+			"In a VM that was given a workspace the command begins there, unless --cwd "
+			"or --user is given. When the repository on this host has changed since, "
+			"that is said; with --auto-prepare it is sent again first: files of this "
+			"host win, commits made in the guest go, and what else is there stays.\n\n"
 			"With --detach the command goes on by itself and its id is printed: see "
 			"the commands of banger execs.",
 		.examples = "banger vm exec web uname -a\n"
 			    "banger vm exec web -- sh -c 'cd /srv && ls -l'\n"
 			    "banger vm exec --stdin web -- sh < script.sh\n"
 			    "banger vm exec --tty web top\n"
-			    "banger vm exec --detach web -- make test",
-		.options = COMMAND_OPTIONS | OPTION(DETACH) | OPTION(TTY),
+			    "banger vm exec --detach web -- make test\n"
+			    "banger vm exec --auto-prepare web -- make test",
+		.options = COMMAND_OPTIONS | OPTION(DETACH) | OPTION(TTY) | OPTION(AUTO_PREPARE),
 		.min_args = 1,
 		.max_args = 1,
 		.rest = REST_ARGS,
@@ -473,6 +478,15 @@ const struct command commands[] = {
 		.max_args = 2,
 		.complete = COMPLETE_VMS,
 		.run = cmd_workspace_prepare,
+	},
+	{
+		.path = "workspace show",
+		.summary = "show what was last put into a VM",
+		.usage = "VM",
+		.min_args = 1,
+		.max_args = 1,
+		.complete = COMPLETE_VMS,
+		.run = cmd_workspace_show,
 	},
 	{
 		.path = "workspace export",

@@ -58,7 +58,7 @@ static int put_folder(struct cli *cli, const char *vm, const char *source, const
 
 	if (dir < 0)
 		return say(source, strerrordesc_np(errno));
-	return guest_tree_write(cli, vm, path, dir, NULL, 0);
+	return guest_tree_write(cli, vm, path, dir);
 }
 
 static int put_file(struct cli *cli, const char *vm, const char *source, const char *path)

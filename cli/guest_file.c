@@ -152,26 +152,31 @@ static int end_tree(struct cli *cli, struct tree *tree, const struct client_repl
 	return transfer->code != ERR_NONE ? cli_fail(cli, transfer) : 0;
 }
 
-int guest_tree_write(struct cli *cli, const char *vm, const char *path, int dir_fd,
-		     const char *names, size_t names_len)
+int guest_tree_send(struct cli *cli, const char *method, const char *target,
+		    const struct tar_part *parts, size_t n)
 {
 	struct client_reply reply CLEANUP(client_reply_done) = { 0 };
-	autofree char *full = guest_file_path(vm, path, "?tar=true");
 	struct error err = ERROR_INIT;
 	struct tree tree;
-	struct client_request request = { .method = "PUT",
-					  .path = full,
+	struct client_request request = { .method = method,
+					  .path = target,
 					  .on_read = read_fd,
 					  .read_data = &tree.fd,
 					  .content_type = "application/x-tar",
 					  .length = -1 };
 
-	if (!full)
-		return no_memory();
-	if (tree_pack(&tree, dir_fd, names, names_len, &err) < 0)
+	if (tree_pack(&tree, parts, n, &err) < 0)
 		return cli_fail(cli, &err);
 	(void)!client_do(cli->client, &request, &reply, &err);
 	return end_tree(cli, &tree, &reply, &err);
+}
+
+int guest_tree_write(struct cli *cli, const char *vm, const char *path, int dir_fd)
+{
+	autofree char *full = guest_file_path(vm, path, "?tar=true");
+	const struct tar_part all = { .dir_fd = dir_fd };
+
+	return full ? guest_tree_send(cli, "PUT", full, &all, 1) : no_memory();
 }
 
 int guest_tree_read(struct cli *cli, const char *vm, const char *path, int dir_fd)

@@ -24,8 +24,11 @@ int guest_file_look(struct cli *cli, const char *vm, const char *path, char type
 int guest_file_write(struct cli *cli, const char *vm, const char *path, mode_t mode, bool parents,
 		     int fd, int64_t length);
 int guest_file_read(struct cli *cli, const char *vm, const char *path, int fd);
-/* Puts a tree below the guest's folder, which is made if absent; see tree_pack(). */
-int guest_tree_write(struct cli *cli, const char *vm, const char *path, int dir_fd,
-		     const char *names, size_t names_len);
+/* Puts a tree below the guest's folder, which is made if absent. */
+int guest_tree_write(struct cli *cli, const char *vm, const char *path, int dir_fd);
+/* Sends an archive of these parts as a request's body. */
+struct tar_part;
+int guest_tree_send(struct cli *cli, const char *method, const char *target,
+		    const struct tar_part *parts, size_t n);
 /* Takes what is in the guest's folder into `dir_fd`. */
 int guest_tree_read(struct cli *cli, const char *vm, const char *path, int dir_fd);

@@ -50,7 +50,7 @@ static void print_option(FILE *out, const struct option_spec *spec)
 	(void)fprintf(out, "%*s%-26s %s\n", INDENT, "", left, spec->help);
 }
 
-static void print_options(FILE *out, uint64_t set)
+static void print_options(FILE *out, option_set set)
 {
 	for (size_t i = 0; i < OPTION_MAX_; i++) {
 		if ((set >> i) & 1)

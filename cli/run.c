@@ -57,8 +57,9 @@ static json_t *read_stdin(struct error *err)
 	return text;
 }
 
-/* The body of POST /vms/{vm}/exec. New reference, or NULL with err set. */
-static json_t *exec_body(const struct args *args, struct error *err)
+/* The body of POST /vms/{vm}/exec; `cwd` (may be NULL) counts where none was given. New reference,
+ * or NULL with err set. */
+static json_t *exec_body(const struct args *args, const char *cwd, struct error *err)
 {
 	static const enum option_id taken[] = { OPT_ENV, OPT_CWD, OPT_USER, OPT_TIMEOUT };
 	json_auto_t *body = json_object(), *all = args_body(args), *argv = json_array();
@@ -83,6 +84,8 @@ static json_t *exec_body(const struct args *args, struct error *err)
 		(void)error_set(err, ERR_INVALID, "an option is no UTF-8 text");
 		return NULL;
 	}
+	if (cwd && !json_object_get(body, "cwd"))
+		(void)json_object_set_new(body, "cwd", json_string(cwd));
 	if (args_given(args, OPT_STDIN)) {
 		input = read_stdin(err);
 		if (!input)
@@ -144,26 +147,24 @@ int exec_body_in(struct cli *cli, const json_t *body, const char *vm_path)
 	return frames.exit_code;
 }
 
-/* Runs the command line's command; `cwd` counts where none was given. */
+/* Runs the command line's command. */
 static int exec_in(struct cli *cli, const struct args *args, const char *vm_path, const char *cwd)
 {
 	struct error err = ERROR_INIT;
-	json_auto_t *body = exec_body(args, &err);
+	json_auto_t *body = exec_body(args, cwd, &err);
 
 	if (!body)
 		return our_status(cli_fail(cli, &err));
-	if (cwd && !json_object_get(body, "cwd"))
-		(void)json_object_set_new(body, "cwd", json_string(cwd));
 	return exec_body_in(cli, body, vm_path);
 }
 
 /* Starts it as an exec of its own. New reference to its record, or NULL with *ret_status. */
 static json_t *exec_detached(struct cli *cli, const struct args *args, const char *vm_path,
-			     int *ret_status)
+			     const char *cwd, int *ret_status)
 {
 	struct client_reply reply CLEANUP(client_reply_done) = { 0 };
 	struct error err = ERROR_INIT;
-	json_auto_t *body = exec_body(args, &err);
+	json_auto_t *body = exec_body(args, cwd, &err);
 	unsigned int rows, cols;
 	autofree char *path = NULL;
 	struct client_request request = { .method = "POST", .body = body };
@@ -190,10 +191,11 @@ static json_t *exec_detached(struct cli *cli, const struct args *args, const cha
 	return TAKE_PTR(reply.json);
 }
 
-static int exec_and_leave(struct cli *cli, const struct args *args, const char *vm_path)
+static int exec_and_leave(struct cli *cli, const struct args *args, const char *vm_path,
+			  const char *cwd)
 {
 	int status;
-	json_auto_t *record = exec_detached(cli, args, vm_path, &status);
+	json_auto_t *record = exec_detached(cli, args, vm_path, cwd, &status);
 
 	if (!record)
 		return status;
@@ -203,11 +205,12 @@ static int exec_and_leave(struct cli *cli, const struct args *args, const char *
 	return 0;
 }
 
-static int exec_on_terminal(struct cli *cli, const struct args *args, const char *vm_path)
+static int exec_on_terminal(struct cli *cli, const struct args *args, const char *vm_path,
+			    const char *cwd)
 {
 	autofree char *path = NULL;
 	int status;
-	json_auto_t *record = exec_detached(cli, args, vm_path, &status);
+	json_auto_t *record = exec_detached(cli, args, vm_path, cwd, &status);
 
 	if (!record)
 		return status;
@@ -219,17 +222,20 @@ static int exec_on_terminal(struct cli *cli, const struct args *args, const char
 int cmd_vm_exec(struct cli *cli, const struct args *args)
 {
 	autofree char *escaped = client_escape(args->positional[0]);
-	autofree char *path = NULL;
+	autofree char *path = NULL, *cwd = NULL;
 	int status = cli_connect(cli, args);
 
 	if (status)
 		return our_status(status);
 	if (!escaped || asprintf(&path, "/vms/%s", escaped) < 0)
 		return EXIT_OURS;
+	cwd = workspace_for_exec(cli, args, path, &status);
+	if (status)
+		return our_status(status);
 	if (args_given(args, OPT_DETACH))
-		return exec_and_leave(cli, args, path);
-	return args_given(args, OPT_TTY) ? exec_on_terminal(cli, args, path)
-					 : exec_in(cli, args, path, NULL);
+		return exec_and_leave(cli, args, path, cwd);
+	return args_given(args, OPT_TTY) ? exec_on_terminal(cli, args, path, cwd)
+					 : exec_in(cli, args, path, cwd);
 }
 
 static void delete_vm(struct cli *cli, const char *location)
@@ -346,7 +352,7 @@ static int make_and_run(struct cli *cli, const struct args *args, struct workspa
 		say_ready(cli, ret_outcome->result, begun_us);
 		if (workspace->root)
 			status = our_status(workspace_put(cli, workspace, ret_outcome->location,
-							  WORKSPACE_PATH));
+							  WORKSPACE_PATH, "keep"));
 		if (status)
 			; /* said by whoever failed */
 		else if (args->n_rest > 0 || args_given(args, OPT_RM))
@@ -364,6 +370,7 @@ static int make_and_run(struct cli *cli, const struct args *args, struct workspa
 int cmd_vm_run(struct cli *cli, const struct args *args)
 {
 	static const char *const not_shape[] = { "env", "cwd", "user", "timeout_s" };
+	struct workspace_options options = workspace_options(args);
 	struct workspace workspace CLEANUP(workspace_done) = { .root = NULL };
 	struct error err = ERROR_INIT;
 	struct outcome outcome CLEANUP(outcome_done) = { 0 };
@@ -374,7 +381,7 @@ int cmd_vm_run(struct cli *cli, const struct args *args)
 	if (status)
 		return status;
 	if (args->n_positional > 0 &&
-	    workspace_open(args->positional[0], args, &workspace, &err) < 0)
+	    workspace_open(args->positional[0], &options, &workspace, &err) < 0)
 		return our_status(cli_fail(cli, &err));
 	if (args_given(args, OPT_DRY_RUN)) {
 		workspace_print(&workspace);

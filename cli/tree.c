@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "lib/base/cleanup.h"
-#include "lib/tar/tar.h"
 
 static void *work(void *data)
 {
@@ -15,11 +14,9 @@ static void *work(void *data)
 
 	if (t->unpack)
 		t->result = tar_read(t->theirs, t->dir_fd, TAR_DROP_OWNER, &t->error);
-	else if (t->names)
-		t->result = tar_write_names(t->theirs, t->dir_fd, t->names, t->names_len,
-					    TAR_DROP_OWNER, &t->error);
 	else
-		t->result = tar_write_folder(t->theirs, t->dir_fd, TAR_DROP_OWNER, &t->error);
+		t->result =
+			tar_write_parts(t->theirs, t->parts, t->n_parts, TAR_DROP_OWNER, &t->error);
 	close_keep_errno(take_fd(&t->theirs));
 	return NULL;
 }
@@ -52,15 +49,15 @@ static int start(struct tree *t, int dir_fd, bool unpack, struct error *err)
 	return 0;
 }
 
-int tree_pack(struct tree *t, int dir_fd, const char *names, size_t names_len, struct error *err)
+int tree_pack(struct tree *t, const struct tar_part *parts, size_t n, struct error *err)
 {
-	*t = (struct tree){ .names = names, .names_len = names_len };
-	return start(t, dir_fd, false, err);
+	*t = (struct tree){ .parts = parts, .n_parts = n };
+	return start(t, -1, false, err);
 }
 
 int tree_unpack(struct tree *t, int dir_fd, struct error *err)
 {
-	*t = (struct tree){ .names = NULL };
+	*t = (struct tree){ .parts = NULL };
 	return start(t, dir_fd, true, err);
 }
 

@@ -9,22 +9,23 @@
 #include <stdbool.h>
 
 #include "lib/base/error.h"
+#include "lib/tar/tar.h"
 
 struct tree {
 	int fd; /* the caller's end of the pipe; -1: closed */
 	pthread_t thread;
 	bool started;
 	int theirs;
-	int dir_fd; /* borrowed */
+	int dir_fd; /* to unpack into; borrowed */
 	bool unpack;
-	const char *names; /* what to pack, see tar_write_names(); NULL: all of it */
-	size_t names_len;
+	const struct tar_part *parts; /* to pack; borrowed */
+	size_t n_parts;
 	int result;
 	struct error error;
 };
 
-/* Packs what is in `dir_fd`: read tree->fd. `names` is borrowed until tree_end(). */
-int tree_pack(struct tree *tree, int dir_fd, const char *names, size_t names_len,
+/* Packs the parts: read tree->fd. They are borrowed until tree_end(). */
+int tree_pack(struct tree *tree, const struct tar_part *parts, size_t n,
 	      struct error *err) MUST_USE;
 /* Unpacks into `dir_fd`: write to tree->fd. */
 int tree_unpack(struct tree *tree, int dir_fd, struct error *err) MUST_USE;

@@ -8,84 +8,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/git.h"
 #include "cli/guest_file.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/fs.h"
 #include "lib/base/macro.h"
-#include "lib/proc/proc.h"
+#include "lib/tar/tar.h"
 
 #define DEPTH       "10" /* commits of history */
 /* A repository may be asked for a commit that no branch of it points to. */
 #define UPLOAD_PACK "git -c uploadpack.allowAnySHA1InWant=true upload-pack"
-
-enum { ARGV_MAX = 24, LIST_MAX = 256 * 1024 * 1024, GIT_MS = 600 * 1000 };
-
-/* --- git --- */
-
-/* The words end with NULL. *ret_out (may be NULL) is the caller's to free. */
-static int git(const char *dir, const char *const *words, char **ret_out, size_t *ret_len,
-	       struct error *err)
-{
-	autofree char *program = proc_find_program("git");
-	const char *argv[ARGV_MAX] = { program, "-C", dir };
-	/* The user's own settings count, but nothing that would make git ask or page. */
-	const char *home = getenv("HOME"); /* NOLINT(concurrency-mt-unsafe): before threads */
-	autofree char *home_line = NULL;
-	const char *env[] = { "PATH=/usr/local/bin:/usr/bin:/bin",
-			      "LANG=C.UTF-8",
-			      "GIT_TERMINAL_PROMPT=0",
-			      "GIT_OPTIONAL_LOCKS=0",
-			      NULL,
-			      NULL };
-	struct proc_spec spec = PROC_SPEC_INIT;
-	struct proc_run run = PROC_RUN_INIT;
-	struct proc_result result;
-	size_t n = 3;
-	int r;
-
-	if (!program)
-		return error_set(err, ERR_UNSUPPORTED, "git is not installed on this host");
-	for (; *words && n < ARGV_MAX - 1; words++)
-		argv[n++] = *words;
-	if (asprintf(&home_line, "HOME=%s", home ? home : "/") < 0)
-		return error_errno(err, -ENOMEM, "git");
-	env[4] = home_line;
-	spec.argv = argv;
-	spec.env = env;
-	run.output_max = LIST_MAX;
-	run.timeout_ms = GIT_MS;
-	r = proc_run(&spec, &run, &result, err);
-	if (r < 0)
-		return r;
-	if (result.status != 0)
-		r = error_set(err, ERR_INVALID, "git %s: %.*s", argv[3],
-			      (int)strcspn(result.err, "\n"), result.err);
-	else if (ret_out) {
-		*ret_out = TAKE_PTR(result.out);
-		if (ret_len)
-			*ret_len = result.out_len;
-	}
-	proc_result_done(&result);
-	return r;
-}
-
-/* The first line of what git prints; NULL when it fails. The caller frees. */
-static char *git_line(const char *dir, const char *const *words)
-{
-	struct error ignored = ERROR_INIT;
-	char *out = NULL;
-
-	if (git(dir, words, &out, NULL, &ignored) < 0)
-		return NULL;
-	out[strcspn(out, "\n")] = '\0';
-	return out;
-}
-
-#define WORDS(...) ((const char *const[]){ __VA_ARGS__, NULL })
 
 /* --- looking --- */
 
@@ -95,11 +30,11 @@ static int find_root(const char *path, char **ret_root, struct error *err)
 
 	if (access(path, X_OK) < 0)
 		return error_errno(err, -errno, "%.300s", path);
-	inside = git_line(path, WORDS("rev-parse", "--is-inside-work-tree"));
+	inside = git_line(path, GIT_WORDS("rev-parse", "--is-inside-work-tree"));
 	if (!inside || !streq(inside, "true"))
 		return error_set(err, ERR_INVALID, "%.300s is no working tree of a git repository",
 				 path);
-	*ret_root = git_line(path, WORDS("rev-parse", "--show-toplevel"));
+	*ret_root = git_line(path, GIT_WORDS("rev-parse", "--show-toplevel"));
 	return *ret_root
 		       ? 0
 		       : error_set(err, ERR_INVALID, "git does not say where %.300s begins", path);
@@ -109,7 +44,7 @@ static int refuse_submodules(const struct workspace *w, struct error *err)
 {
 	autofree char *out = NULL;
 	size_t len = 0;
-	int r = git(w->root, WORDS("ls-files", "-s", "-z"), &out, &len, err);
+	int r = git_run(w->root, GIT_WORDS("ls-files", "-s", "-z"), &out, &len, err);
 
 	for (size_t at = 0; r == 0 && at < len; at += strlen(out + at) + 1)
 		if (str_has_prefix(out + at, "160000 "))
@@ -119,65 +54,78 @@ static int refuse_submodules(const struct workspace *w, struct error *err)
 	return r;
 }
 
-static int list_names(struct workspace *w, bool untracked, struct error *err)
+int workspace_names(const char *root, const char *mode, char **ret_names, size_t *ret_len,
+		    struct error *err)
 {
-	if (untracked)
-		return git(w->root,
-			   WORDS("ls-files", "-z", "--deduplicate", "--cached", "--others",
+	if (streq(mode, "tracked"))
+		return git_run(root, GIT_WORDS("ls-files", "-z", "--deduplicate"), ret_names,
+			       ret_len, err);
+	return git_run(root,
+		       GIT_WORDS("ls-files", "-z", "--deduplicate", "--cached", "--others",
 				 "--exclude-standard"),
-			   &w->names, &w->names_len, err);
-	return git(w->root, WORDS("ls-files", "-z", "--deduplicate"), &w->names, &w->names_len,
-		   err);
+		       ret_names, ret_len, err);
 }
 
-static int check_options(const struct args *args, struct error *err)
+struct workspace_options workspace_options(const struct args *args)
 {
-	const char *mode = args_given(args, OPT_MODE) ? args->values[OPT_MODE] : "tracked";
-	bool branch = args_given(args, OPT_BRANCH);
+	bool untracked = args_given(args, OPT_UNTRACKED);
 
-	if (args_given(args, OPT_FROM_COMMIT) && !branch)
+	return (struct workspace_options){
+		.mode = args_given(args, OPT_MODE) && streq(args->values[OPT_MODE], "full_copy")
+				? "full_copy"
+			: untracked ? "untracked"
+				    : "tracked",
+		.untracked = untracked,
+		.branch = args->values[OPT_BRANCH],
+		.from = args->values[OPT_FROM_COMMIT],
+	};
+}
+
+static int check_options(const struct workspace_options *o, struct error *err)
+{
+	if (o->from && !o->branch)
 		return error_set(err, ERR_INVALID, "--from-commit needs --branch");
-	if (streq(mode, "full_copy") && (branch || args_given(args, OPT_UNTRACKED)))
+	if (streq(o->mode, "full_copy") && (o->branch || o->untracked))
 		return error_set(err, ERR_INVALID,
 				 "--mode full_copy copies everything as it is; --branch and "
 				 "--include-untracked have no meaning with it");
 	return 0;
 }
 
-static int find_commit(struct workspace *w, const struct args *args, struct error *err)
+static int find_commit(struct workspace *w, const struct workspace_options *o, struct error *err)
 {
-	const char *from =
-		args_given(args, OPT_FROM_COMMIT) ? args->values[OPT_FROM_COMMIT] : "HEAD";
+	const char *from = o->from ? o->from : "HEAD";
 	autofree char *commit = NULL;
 
-	if (!args_given(args, OPT_BRANCH))
+	w->branch = o->branch;
+	if (!w->branch)
 		return 0;
-	w->branch = args->values[OPT_BRANCH];
 	if (asprintf(&commit, "%s^{commit}", from) < 0)
 		return error_errno(err, -ENOMEM, "commit");
-	w->from = git_line(w->root,
-			   WORDS("rev-parse", "--verify", "--quiet", "--end-of-options", commit));
+	w->from = git_line(
+		w->root, GIT_WORDS("rev-parse", "--verify", "--quiet", "--end-of-options", commit));
 	if (!w->from || !*w->from)
 		return error_set(err, ERR_INVALID, "the repository has no commit '%.200s'", from);
-	return git(w->root, WORDS("check-ref-format", "--branch", w->branch), NULL, NULL, err);
+	return git_run(w->root, GIT_WORDS("check-ref-format", "--branch", w->branch), NULL, NULL,
+		       err);
 }
 
-int workspace_open(const char *path, const struct args *args, struct workspace *w,
+int workspace_open(const char *path, const struct workspace_options *o, struct workspace *w,
 		   struct error *err)
 {
-	bool full = args_given(args, OPT_MODE) && streq(args->values[OPT_MODE], "full_copy");
+	bool full = streq(o->mode, "full_copy");
 	int r;
 
-	*w = (struct workspace){ .root = NULL };
-	r = check_options(args, err);
+	*w = (struct workspace){ .mode = o->mode };
+	r = check_options(o, err);
 	if (r == 0)
 		r = find_root(path, &w->root, err);
 	if (r == 0 && !full)
 		r = refuse_submodules(w, err);
 	if (r == 0 && !full)
-		r = list_names(w, args_given(args, OPT_UNTRACKED), err);
+		r = workspace_names(w->root, o->mode, &w->names, &w->names_len, err);
 	if (r == 0)
-		r = find_commit(w, args, err);
+		r = find_commit(w, o, err);
 	return r;
 }
 
@@ -216,12 +164,12 @@ static void drop_secret(char *url)
 
 static int set_origin(const struct workspace *w, const char *checkout, struct error *err)
 {
-	autofree char *url = git_line(w->root, WORDS("remote", "get-url", "origin"));
+	autofree char *url = git_line(w->root, GIT_WORDS("remote", "get-url", "origin"));
 
 	if (!url)
-		return git(checkout, WORDS("remote", "remove", "origin"), NULL, NULL, err);
+		return git_run(checkout, GIT_WORDS("remote", "remove", "origin"), NULL, NULL, err);
 	drop_secret(url);
-	return git(checkout, WORDS("remote", "set-url", "origin", url), NULL, NULL, err);
+	return git_run(checkout, GIT_WORDS("remote", "set-url", "origin", url), NULL, NULL, err);
 }
 
 static int set_identity(const struct workspace *w, const char *checkout, struct error *err)
@@ -229,9 +177,10 @@ static int set_identity(const struct workspace *w, const char *checkout, struct 
 	static const char *const keys[] = { "user.name", "user.email" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-		autofree char *value = git_line(w->root, WORDS("config", keys[i]));
+		autofree char *value = git_line(w->root, GIT_WORDS("config", keys[i]));
 
-		if (value && git(checkout, WORDS("config", keys[i], value), NULL, NULL, err) < 0)
+		if (value &&
+		    git_run(checkout, GIT_WORDS("config", keys[i], value), NULL, NULL, err) < 0)
 			return error_to_errno(err);
 	}
 	return 0;
@@ -241,25 +190,25 @@ static int set_identity(const struct workspace *w, const char *checkout, struct 
 static int make_checkout(const struct workspace *w, const char *checkout, struct error *err)
 {
 	autofree char *head =
-		git_line(w->root, WORDS("rev-parse", "--verify", "--quiet", "HEAD^{commit}"));
+		git_line(w->root, GIT_WORDS("rev-parse", "--verify", "--quiet", "HEAD^{commit}"));
 	int r;
 
 	if (!head || !*head) /* nothing committed yet */
-		return git(checkout, WORDS("init", "--quiet"), NULL, NULL, err);
-	r = git(checkout,
-		WORDS("clone", "--quiet", "--no-local", "--no-checkout", "--no-tags", "--depth",
-		      DEPTH, w->root, "."),
-		NULL, NULL, err);
+		return git_run(checkout, GIT_WORDS("init", "--quiet"), NULL, NULL, err);
+	r = git_run(checkout,
+		    GIT_WORDS("clone", "--quiet", "--no-local", "--no-checkout", "--no-tags",
+			      "--depth", DEPTH, w->root, "."),
+		    NULL, NULL, err);
 	if (r == 0 && w->branch)
-		r = git(checkout,
-			WORDS("fetch", "--quiet", "--depth", DEPTH, "--upload-pack", UPLOAD_PACK,
-			      "origin", w->from),
-			NULL, NULL, err);
+		r = git_run(checkout,
+			    GIT_WORDS("fetch", "--quiet", "--depth", DEPTH, "--upload-pack",
+				      UPLOAD_PACK, "origin", w->from),
+			    NULL, NULL, err);
 	if (r == 0 && w->branch)
-		r = git(checkout, WORDS("checkout", "--quiet", "-B", w->branch, w->from), NULL,
-			NULL, err);
+		r = git_run(checkout, GIT_WORDS("checkout", "--quiet", "-B", w->branch, w->from),
+			    NULL, NULL, err);
 	else if (r == 0)
-		r = git(checkout, WORDS("read-tree", "HEAD"), NULL, NULL, err);
+		r = git_run(checkout, GIT_WORDS("read-tree", "HEAD"), NULL, NULL, err);
 	if (r == 0)
 		r = set_origin(w, checkout, err);
 	return r == 0 ? set_identity(w, checkout, err) : r;
@@ -271,32 +220,44 @@ static void remove_checkout(char (*path)[PATH_MAX])
 		(void)remove_tree_at(AT_FDCWD, *path);
 }
 
-static int send_folder(struct cli *cli, const char *vm, const char *guest_path, const char *folder,
-		       const struct workspace *names)
+/* Both folders as one archive; `checkout` NULL: the repository as it is. */
+static int send_folders(struct cli *cli, const struct workspace *w, const char *target,
+			const char *checkout)
 {
-	autoclose int dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	autoclose int made = checkout ? open(checkout, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	autoclose int root = open(w->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const struct tar_part parts[] = {
+		{ .dir_fd = made },
+		{ .dir_fd = root, .names = w->names, .len = w->names_len },
+	};
 	struct error err = ERROR_INIT;
+	/* On a branch of its own the files are those of its commit. */
+	size_t n = checkout && w->branch ? 1 : 2;
 
-	if (dir < 0) {
-		(void)error_errno(&err, -errno, "open %.300s", folder);
+	if (root < 0 || (checkout && made < 0)) {
+		(void)error_errno(&err, -errno, "open %.300s", root < 0 ? w->root : checkout);
 		return cli_fail(cli, &err);
 	}
-	return guest_tree_write(cli, vm, guest_path, dir, names ? names->names : NULL,
-				names ? names->names_len : 0);
+	return checkout ? guest_tree_send(cli, "POST", target, parts, n)
+			: guest_tree_send(cli, "POST", target, parts + 1, 1);
 }
 
 int workspace_put(struct cli *cli, const struct workspace *w, const char *vm,
-		  const char *guest_path)
+		  const char *guest_path, const char *if_exists)
 {
 	const char *tmp = getenv("TMPDIR"); /* NOLINT(concurrency-mt-unsafe): before threads */
+	autofree char *target = workspace_target(w, vm, guest_path, if_exists);
 	CLEANUP(remove_checkout)
 	char checkout[PATH_MAX] = "";
 	struct error err = ERROR_INIT;
 	char made[PATH_MAX];
-	int status;
 
+	if (!target) {
+		(void)error_errno(&err, -ENOMEM, "the workspace");
+		return cli_fail(cli, &err);
+	}
 	if (!w->names)
-		return send_folder(cli, vm, guest_path, w->root, NULL);
+		return send_folders(cli, w, target, NULL);
 	(void)snprintf(made, sizeof(made), "%.3000s/banger-workspace-XXXXXX", tmp ? tmp : "/tmp");
 	if (!mkdtemp(made)) {
 		(void)error_errno(&err, -errno, "make a folder for the checkout");
@@ -305,9 +266,5 @@ int workspace_put(struct cli *cli, const struct workspace *w, const char *vm,
 	memcpy(checkout, made, sizeof(made));
 	if (make_checkout(w, checkout, &err) < 0)
 		return cli_fail(cli, &err);
-	status = send_folder(cli, vm, guest_path, checkout, NULL);
-	/* On a branch of its own the files are those of its commit. */
-	if (status == 0 && !w->branch)
-		status = send_folder(cli, vm, guest_path, w->root, w);
-	return status;
+	return send_folders(cli, w, target, checkout);
 }

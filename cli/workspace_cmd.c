@@ -2,24 +2,14 @@
 /* workspace: a repository of this host into a VM, and the changes made there back as a patch. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 #include "cli/guest_file.h"
-#include "cli/run.h"
+#include "cli/output.h"
 #include "cli/workspace.h"
 #include "lib/base/cleanup.h"
-
-/*
- * Everything that differs from the commit, new files and binary ones included, by an index of its
- * own: the checkout's is not touched.
- */
-#define EXPORT_SCRIPT                                                                    \
-	"cd \"$1\" || exit; ref=${2:-HEAD}\n"                                            \
-	"command -v git >/dev/null || { echo 'git is not in the guest' >&2; exit 1; }\n" \
-	"dir=$(git rev-parse --absolute-git-dir) || exit\n"                              \
-	"GIT_INDEX_FILE=$dir/banger-export-$$; export GIT_INDEX_FILE\n"                  \
-	"trap 'rm -f \"$GIT_INDEX_FILE\" \"$GIT_INDEX_FILE.lock\"' EXIT\n"               \
-	"git read-tree \"$ref\" && git add -A && git diff --cached --binary \"$ref\""
+#include "lib/base/fs.h"
 
 static char *vm_path(const struct args *args)
 {
@@ -29,30 +19,20 @@ static char *vm_path(const struct args *args)
 	return vm && asprintf(&path, "/vms/%s", vm) >= 0 ? path : NULL;
 }
 
-/* The guest's folder must not be there yet, or --force given: then it goes. */
-static int clear_target(struct cli *cli, const struct args *args, const char *vm, const char *path)
+/* The guest's folder must not be there yet, unless --force is given: then it goes. */
+static int check_target(struct cli *cli, const struct args *args, const char *vm, const char *path)
 {
-	struct client_reply reply CLEANUP(client_reply_done) = { 0 };
-	struct client_request request = { .method = "DELETE" };
-	autofree char *full = NULL;
 	char type[8] = "";
-	int status = guest_file_look(cli, vm, path, type, NULL);
+	int status = args_given(args, OPT_FORCE) ? 0 : guest_file_look(cli, vm, path, type, NULL);
 
 	if (status || !type[0])
 		return status;
-	if (!args_given(args, OPT_FORCE)) {
-		(void)fprintf(stderr,
-			      "banger: %s is there already in the guest\ntry: --force to replace "
-			      "it, changes made there included\n",
-			      path);
-		return EXIT_FAILED;
-	}
-	full = guest_file_path(vm, path, "?recursive=true");
-	if (!full)
-		return EXIT_FAILED;
-	request.path = full;
-	(void)cli_request(cli, &request, &reply, &status);
-	return status;
+	(void)fprintf(
+		stderr,
+		"banger: %s is there already in the guest\ntry: --force to replace it, changes "
+		"made there included\n",
+		path);
+	return EXIT_FAILED;
 }
 
 int cmd_workspace_prepare(struct cli *cli, const struct args *args)
@@ -61,11 +41,12 @@ int cmd_workspace_prepare(struct cli *cli, const struct args *args)
 	const char *path =
 		args_given(args, OPT_GUEST_PATH) ? args->values[OPT_GUEST_PATH] : WORKSPACE_PATH;
 	const char *source = args->n_positional > 1 ? args->positional[1] : ".";
+	struct workspace_options options = workspace_options(args);
 	autofree char *vm = vm_path(args);
 	struct error err = ERROR_INIT;
 	int status;
 
-	if (workspace_open(source, args, &w, &err) < 0)
+	if (workspace_open(source, &options, &w, &err) < 0)
 		return cli_fail(cli, &err);
 	if (args_given(args, OPT_DRY_RUN)) {
 		workspace_print(&w);
@@ -74,30 +55,53 @@ int cmd_workspace_prepare(struct cli *cli, const struct args *args)
 	status = cli_connect(cli, args);
 	if (status || !vm)
 		return status ? status : EXIT_FAILED;
-	status = clear_target(cli, args, vm, path);
+	status = check_target(cli, args, vm, path);
 	if (status == 0)
-		status = workspace_put(cli, &w, vm, path);
+		status = workspace_put(cli, &w, vm, path,
+				       args_given(args, OPT_FORCE) ? "replace" : "refuse");
 	if (status == 0)
 		(void)printf("%s\n", path);
 	return status;
 }
 
-int cmd_workspace_export(struct cli *cli, const struct args *args)
+int cmd_workspace_show(struct cli *cli, const struct args *args)
 {
-	const char *path =
-		args_given(args, OPT_GUEST_PATH) ? args->values[OPT_GUEST_PATH] : WORKSPACE_PATH;
-	const char *base =
-		args_given(args, OPT_BASE_COMMIT) ? args->values[OPT_BASE_COMMIT] : "HEAD";
+	struct client_reply reply CLEANUP(client_reply_done) = { 0 };
 	autofree char *vm = vm_path(args);
-	json_auto_t *body = json_pack("{s:[s, s, s, s, s, s]}", "argv", "/bin/sh", "-c",
-				      EXPORT_SCRIPT, "export", path, base);
+	autofree char *path = NULL;
+	struct client_request request = { .method = "GET" };
 	int status = cli_connect(cli, args);
 
-	if (status || !vm || !body)
+	if (status || !vm || asprintf(&path, "%s/workspace", vm) < 0)
 		return status ? status : EXIT_FAILED;
-	if (base[0] == '-') {
-		(void)fprintf(stderr, "banger: '%s' is no commit\n", base);
-		return EXIT_USAGE;
-	}
-	return exec_body_in(cli, body, vm);
+	request.path = path;
+	return cli_request(cli, &request, &reply, &status) ? print_json(reply.json) : status;
+}
+
+static int print_bytes(void *data, const char *bytes, size_t len)
+{
+	(void)data;
+	return write_all(STDOUT_FILENO, bytes, len);
+}
+
+int cmd_workspace_export(struct cli *cli, const struct args *args)
+{
+	struct client_reply reply CLEANUP(client_reply_done) = { 0 };
+	bool path = args_given(args, OPT_GUEST_PATH), base = args_given(args, OPT_BASE_COMMIT);
+	autofree char *folder = client_escape(path ? args->values[OPT_GUEST_PATH] : "");
+	autofree char *commit = client_escape(base ? args->values[OPT_BASE_COMMIT] : "HEAD");
+	autofree char *vm = vm_path(args);
+	autofree char *target = NULL;
+	struct client_request request = { .method = "GET",
+					  .accept = "text/x-diff",
+					  .on_data = print_bytes };
+	int status = cli_connect(cli, args);
+
+	if (status || !vm || !folder || !commit ||
+	    asprintf(&target, "%s/workspace/patch?base_commit=%s%s%s", vm, commit,
+		     path ? "&path=" : "", folder) < 0)
+		return status ? status : EXIT_FAILED;
+	request.path = target;
+	(void)cli_request(cli, &request, &reply, &status);
+	return status;
 }

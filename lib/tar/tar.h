@@ -50,5 +50,15 @@ int tar_write_file(int out_fd, int dir_fd, const char *name, struct error *err) 
 int tar_write_names(int out_fd, int dir_fd, const char *names, size_t len, enum tar_owner owner,
 		    struct error *err) MUST_USE;
 
+/* A folder in an archive of several: what tar_write_names() writes, or all of it. */
+struct tar_part {
+	int dir_fd;
+	const char *names; /* NULL: all */
+	size_t len;
+};
+/* Writes the parts one after the other as one archive; what two of them have should be the same. */
+int tar_write_parts(int out_fd, const struct tar_part *parts, size_t n, enum tar_owner owner,
+		    struct error *err) MUST_USE;
+
 /* Unpacks below the folder `dir_fd`, and reads to the end of the input. */
 int tar_read(int in_fd, int dir_fd, enum tar_owner owner, struct error *err) MUST_USE;

@@ -516,19 +516,6 @@ static void writer_free(struct writer *w)
 	free(w);
 }
 
-int tar_write_folder(int out_fd, int dir_fd, enum tar_owner owner, struct error *err)
-{
-	struct writer *w = writer_new(out_fd, err);
-	int r;
-
-	if (!w)
-		return -ENOMEM;
-	w->owner = owner;
-	r = finish(w, walk(w, dir_fd));
-	writer_free(w);
-	return r;
-}
-
 int tar_write_root(int out_fd, int dir_fd, struct error *err)
 {
 	struct writer *w = writer_new(out_fd, err);
@@ -586,7 +573,16 @@ static int put_name(struct writer *w, int dir_fd, const char *name)
 	return put_file(w, parent, last, &st) < 0 ? -EIO : 0;
 }
 
-int tar_write_names(int out_fd, int dir_fd, const char *names, size_t len, enum tar_owner owner,
+static int put_names(struct writer *w, const struct tar_part *part)
+{
+	int r = 0;
+
+	for (size_t at = 0; r == 0 && at < part->len; at += strlen(part->names + at) + 1)
+		r = put_name(w, part->dir_fd, part->names + at);
+	return r;
+}
+
+int tar_write_parts(int out_fd, const struct tar_part *parts, size_t n, enum tar_owner owner,
 		    struct error *err)
 {
 	struct writer *w = writer_new(out_fd, err);
@@ -595,9 +591,24 @@ int tar_write_names(int out_fd, int dir_fd, const char *names, size_t len, enum 
 	if (!w)
 		return -ENOMEM;
 	w->owner = owner;
-	for (size_t at = 0; r == 0 && at < len; at += strlen(names + at) + 1)
-		r = put_name(w, dir_fd, names + at);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = parts[i].names ? put_names(w, &parts[i]) : walk(w, parts[i].dir_fd);
 	r = finish(w, r);
 	writer_free(w);
 	return r;
+}
+
+int tar_write_folder(int out_fd, int dir_fd, enum tar_owner owner, struct error *err)
+{
+	const struct tar_part all = { .dir_fd = dir_fd };
+
+	return tar_write_parts(out_fd, &all, 1, owner, err);
+}
+
+int tar_write_names(int out_fd, int dir_fd, const char *names, size_t len, enum tar_owner owner,
+		    struct error *err)
+{
+	const struct tar_part some = { .dir_fd = dir_fd, .names = names, .len = len };
+
+	return tar_write_parts(out_fd, &some, 1, owner, err);
 }

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Git repositories of the host in a guest: what is copied, what is not, and that the repository itself stays as it is."""
+import io
 import os
+import re
+import shutil
 import subprocess
+import tarfile
 import tempfile
 import unittest
 
@@ -59,6 +63,22 @@ class Workspace(LifeTest):
         self.assertEqual(status, done.returncode, done)
         return done.stdout.decode() if status == 0 else done.stderr.decode()
 
+    def give_git(self, vm):
+        """The host's own git with its libraries; the image mini has none."""
+        git = shutil.which("git")
+        root = f"{self.dir}/git-root"
+        done = subprocess.run(["ldd", git], capture_output=True, check=True, text=True)
+        for source in (git, *re.findall(r"(/\S+) \(0x", done.stdout)):
+            os.makedirs(os.path.dirname(root + source), exist_ok=True)
+            shutil.copy2(os.path.realpath(source), root + source)
+        for part in os.listdir(root):
+            self.cli("cp", f"{root}/{part}/.", f"{vm}:/{part}")
+
+    def patch(self, query="", status=200, path="/workspace/patch"):
+        reply = self.server.call("GET", f"/vms/a{path}{query}")
+        self.assertEqual(status, reply.status, reply)
+        return reply
+
     def test_run_in_a_workspace(self):
         self.server.start()
         shape = ["--memory", "128", "--disk", "64", "--vcpus", "1", "--network", "none", "--image", "mini"]
@@ -95,7 +115,120 @@ class Workspace(LifeTest):
                  self.repo)
         self.assertEqual("2", self.server.run("a", "cat", "/srv/b/count"))
         self.assertEqual("ref: refs/heads/fix\n", self.server.run("a", "cat", "/srv/b/.git/HEAD"))
-        self.assertIn("git", self.cli("workspace", "export", "a", status=1))
+        self.assertIn("git is not in the guest", self.cli("workspace", "export", "a", status=1))
+
+    def test_the_server_records_what_was_put_there(self):
+        self.server.start()
+        self.server.create("a")
+        self.assertIn("prepare", self.server.must(404, "GET", "/vms/a/workspace")["detail"])
+        tar = io.BytesIO()
+        with tarfile.open(fileobj=tar, mode="w") as t:
+            info = tarfile.TarInfo("file")
+            info.size = 5
+            t.addfile(info, io.BytesIO(b"hello"))
+        head = "0123456789" * 4
+        send = {"body": tar.getvalue(), "headers": {"Content-Type": "application/x-tar"}}
+        made = self.server.must(201, "POST", f"/vms/a/workspace?head={head}&source=/home/x&branch=b", **send)
+        self.assertEqual(("/root/repo", head, "/home/x", "b", len(tar.getvalue())),
+                         tuple(made[f] for f in ("path", "head", "source", "branch", "bytes")))
+        self.assertEqual(made, self.server.must(200, "GET", "/vms/a/workspace"))
+        self.assertEqual("hello", self.server.run("a", "cat", "/root/repo/file"))
+        # Again: not without a word, over what is there, or in its place.
+        self.server.run("a", "touch", "/root/repo/more")
+        self.assertIn("if_exists", self.server.must(409, "POST", "/vms/a/workspace", **send)["detail"])
+        self.assertEqual(made, self.server.must(200, "GET", "/vms/a/workspace"))
+        self.server.must(201, "POST", "/vms/a/workspace?if_exists=keep", **send)
+        self.server.run("a", "test", "-f", "/root/repo/more")
+        self.server.must(201, "POST", "/vms/a/workspace?if_exists=replace&path=/srv/w", **send)
+        self.server.must(201, "POST", "/vms/a/workspace?if_exists=replace", **send)
+        self.assertEqual("file\n", self.server.run("a", "ls", "/root/repo"))
+        self.server.must(422, "POST", "/vms/a/workspace?head=main", **send)
+        # What is no archive leaves no record of one.
+        bad = {"body": b"x" * 4096, "headers": send["headers"]}
+        self.assertGreaterEqual(self.server.call("POST", "/vms/a/workspace?if_exists=keep", **bad).status, 400)
+        self.server.must(404, "GET", "/vms/a/workspace")
+        # A fork stands where its parent stood, and the record outlives the server.
+        self.server.must(201, "POST", "/vms/a/workspace?if_exists=replace", **send)
+        made = self.server.must(200, "GET", "/vms/a/workspace")
+        fork = self.server.must(200, "POST", "/vms/a/fork", {}, wait=200)["children"][0]
+        self.assertEqual("succeeded", self.server.wait_operation(fork["operation"])["state"])
+        self.server.stop()
+        self.server.start()
+        for vm in ("a", fork["name"]):
+            self.assertEqual(made, self.server.must(200, "GET", f"/vms/{vm}/workspace"))
+
+    def test_a_patch_has_all_that_was_changed(self):
+        self.server.start()
+        self.server.create("a")
+        self.assertIn("/root/repo", self.patch(status=409).json()["detail"])
+        self.cli("workspace", "prepare", "a", self.repo)
+        self.assertIn("git", self.patch(status=409).json()["detail"])
+        self.give_git("a")
+        base = self.git("rev-parse", "HEAD").strip()
+        first = self.patch()
+        self.assertEqual(base, first.headers["Banger-Base-Commit"])
+        self.assertIn(b"smoke changed", first.body)
+        index = self.server.run("a", "sha256sum", "/root/repo/.git/index")
+        self.server.run("a", "sh", "-c", "cd /root/repo && printf '\\000\\377\\001' >'new bin' && rm run.sh && "
+                        "printf 'x\\r\\n' >>deep/er/bin && echo i >ignored && git rm -q --cached count && echo 99 >count")
+        self.server.run("a", "sh", "-c", "cd /root/repo && git -c user.name=g -c user.email=g@g commit -q -m guest "
+                        "--only 'deep/er/bin'")
+        index = self.server.run("a", "sha256sum", "/root/repo/.git/index")
+        status = self.server.run("a", "git", "-C", "/root/repo", "status", "--porcelain")
+        patch = self.patch(f"?base_commit={base}")
+        self.assertEqual(index, self.server.run("a", "sha256sum", "/root/repo/.git/index"))
+        self.assertEqual(status, self.server.run("a", "git", "-C", "/root/repo", "status", "--porcelain"))
+        self.assertEqual("", self.server.run("a", "sh", "-c", "ls /root/repo/.git | grep banger || true"))
+        self.assertNotIn(b"deep/er/bin", self.patch().body)
+        other = f"{self.dir}/other"
+        self.git("clone", "-q", self.repo, other)
+        subprocess.run(["git", "apply", "--index"], cwd=other, env=self.env, input=patch.body, check=True)
+        for name in ("new bin", "deep/er/bin", "count", "smoke-file.txt"):
+            with open(f"{other}/{name}", "rb") as f:
+                there = self.server.raw("GET", "/vms/a/files/root/repo/" + name.replace(" ", "%20"))
+                self.assertEqual(there.body, f.read(), name)
+        for name in ("run.sh", "ignored", "crlf"):
+            self.assertFalse(os.path.exists(f"{other}/{name}"), name)
+        self.assertEqual(patch.body.decode("latin-1"),
+                         subprocess.run([CLI, "workspace", "export", "--base-commit", base, "a"], env=self.env,
+                                        capture_output=True, check=True).stdout.decode("latin-1"))
+        self.assertIn("no commit 'nosuch'", self.patch("?base_commit=nosuch", 422).json()["detail"])
+        self.assertEqual(422, self.patch("?base_commit=--help", 422).status)
+        self.assertIn("no git repository", self.patch("?path=/tmp", 409).json()["detail"])
+        # Nothing committed yet: all of it is new.
+        self.server.run("a", "sh", "-c", "git init -q /srv/empty && echo new >/srv/empty/file")
+        self.assertIn(b"+new", self.patch("?path=/srv/empty").body)
+
+    def test_exec_says_that_the_repository_has_changed(self):
+        self.server.start()
+        self.server.create("a")
+        self.assertIn("no workspace", self.cli("vm", "exec", "--auto-prepare", "a", "--", "true", status=125))
+        self.cli("workspace", "prepare", "a", self.repo)
+
+        def execute(*args):
+            done = subprocess.run([CLI, "vm", "exec", *args], env=self.env, capture_output=True, check=True, text=True)
+            return done.stdout, done.stderr
+
+        self.assertEqual(("/root/repo\n", ""), execute("a", "--", "pwd"))
+        self.assertEqual(("/tmp\n", ""), execute("--cwd", "/tmp", "a", "--", "pwd"))
+        self.write("untracked", "again")
+        self.assertEqual("", execute("a", "--", "true")[1])
+        self.write("smoke-file.txt", "edited")
+        out, err = execute("a", "--", "cat", "smoke-file.txt")
+        self.assertEqual("smoke changed", out)
+        self.assertIn("files have changed", err)
+        self.assertEqual("", execute("--quiet", "a", "--", "true")[1])
+        self.server.run("a", "touch", "/root/repo/built")
+        self.assertEqual(("edited", ""), execute("--auto-prepare", "a", "--", "cat", "smoke-file.txt"))
+        self.git("rm", "-q", "link")
+        self.commit("moved on")
+        self.assertIn("HEAD has moved", execute("a", "--", "true")[1])
+        out, err = execute("--auto-prepare", "a", "--", "sh", "-c", "ls; cat .git/refs/heads/main")
+        self.assertIn("built", out)
+        self.assertNotIn("link", out)
+        self.assertIn(self.git("rev-parse", "HEAD"), out)
+        self.assertEqual("", err)
+        self.assertEqual("", execute("a", "--", "true")[1])
 
     def test_what_is_refused_before_anything_is_made(self):
         names = self.cli("vm", "run", "--dry-run", self.repo).splitlines()

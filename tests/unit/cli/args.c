@@ -182,7 +182,7 @@ static void tables_are_complete(void **state)
 		assert_true(commands[i].min_args <= commands[i].max_args);
 		for (size_t a = 0; a < OPTION_MAX_; a++) {
 			for (size_t b = a + 1; b < OPTION_MAX_; b++) {
-				uint64_t set = commands[i].options | OPTIONS_COMMON;
+				option_set set = commands[i].options | OPTIONS_COMMON;
 
 				if (((set >> a) & 1) && ((set >> b) & 1) && option_specs[a].letter)
 					assert_int_not_equal(option_specs[a].letter,
