@@ -13,6 +13,12 @@
 #include "lib/json/json.h"
 #include "lib/link/send.h"
 
+/*
+ * How long the news of a start waits for what the program does: most programs end at once, and
+ * then the host and this agent are woken once and not twice.
+ */
+enum { QUIET_US = 10000 };
+
 struct exec_talk {
 	struct agent *agent;
 	struct link_stream *stream;
@@ -21,9 +27,13 @@ struct exec_talk {
 	uint64_t sent; /* offset of the output to send next */
 	uint64_t told_received;
 	uint64_t told_written;
-	bool ended; /* END has been sent */
-	bool busy;  /* frames are being decoded */
-	bool gone;  /* closed while busy */
+	struct loop_timer *quiet;
+	bool waits;   /* STARTED does, until something happens or `quiet` is due */
+	bool replied; /* the stream has its header */
+	bool started; /* STARTED has been sent */
+	bool ended;   /* END has been sent */
+	bool busy;    /* frames are being decoded */
+	bool gone;    /* closed while busy */
 	char id[LINK_EXEC_ID_MAX + 1];
 };
 
@@ -36,6 +46,7 @@ static void talk_free(struct exec_talk *talk)
 	if (talk->busy)
 		return;
 	link_decoder_done(&talk->decoder);
+	loop_timer_free(talk->quiet);
 	free(talk);
 }
 
@@ -94,23 +105,71 @@ static json_t *end_of(const struct exec *exec)
 	return end;
 }
 
-void exec_talk_push(struct exec_talk *talk)
+static bool reply(struct exec_talk *talk)
 {
-	if (talk->ended || !talk->exec || !send_input_ack(talk) || !send_output(talk))
+	if (!talk->replied)
+		talk->replied = link_stream_reply(talk->stream, 200, NULL, 0, true) == 0;
+	return talk->replied;
+}
+
+/* The reply's header and what the host is to know first. */
+static bool send_started(struct exec_talk *talk)
+{
+	if (talk->started)
+		return true;
+	talk->waits = false;
+	loop_timer_clear(talk->quiet);
+	talk->started =
+		reply(talk) && send_json(talk, LINK_EXEC_STARTED,
+					 json_pack("{s:i, s:I}", "pid", (int)talk->exec->pid,
+						   "offset", (json_int_t)talk->sent));
+	return talk->started;
+}
+
+/* Nothing has happened yet but the start. */
+static bool is_quiet(const struct exec_talk *talk)
+{
+	const struct exec *exec = talk->exec;
+
+	return talk->waits && !exec->ended && output_end(&exec->output) == talk->sent;
+}
+
+static void push_all(struct exec_talk *talk)
+{
+	if (!send_started(talk) || !send_input_ack(talk) || !send_output(talk))
 		return;
 	if (talk->exec->ended)
 		talk->ended = send_json(talk, LINK_EXEC_END, end_of(talk->exec));
+	if (talk->ended) /* all that is left to say is the host's RELEASE */
+		link_stream_finish(talk->stream);
+}
+
+void exec_talk_push(struct exec_talk *talk)
+{
+	if (!talk->ended && talk->exec && !is_quiet(talk))
+		push_all(talk);
+}
+
+static void on_quiet(void *data)
+{
+	struct exec_talk *talk = data;
+
+	if (!talk->ended && talk->exec)
+		push_all(talk);
 }
 
 void exec_talk_end(struct exec_talk *talk)
 {
 	talk->exec = NULL;
+	(void)reply(talk);
 	link_stream_finish(talk->stream);
 }
 
 static int refuse(struct exec_talk *talk, const struct error *err)
 {
 	talk->ended = true;
+	if (!reply(talk))
+		return -ENOMEM;
 	(void)send_json(talk, LINK_EXEC_END,
 			json_pack("{s:s, s:i}", "error", err->msg, "errno", err->sys));
 	link_stream_finish(talk->stream);
@@ -128,12 +187,12 @@ static int join(struct exec_talk *talk, struct exec *exec, uint64_t offset)
 	talk->sent = offset;
 	talk->told_received = UINT64_MAX;
 	exec->talk = talk;
-	if (!send_json(
-		    talk, LINK_EXEC_STARTED,
-		    json_pack("{s:i, s:I}", "pid", (int)exec->pid, "offset", (json_int_t)offset)))
-		return -ENOMEM;
-	exec_talk_push(talk);
-	return 0;
+	if (is_quiet(talk)) {
+		loop_timer_set(talk->quiet, QUIET_US);
+		return 0;
+	}
+	push_all(talk);
+	return talk->started ? 0 : -ENOMEM;
 }
 
 static int attach(struct exec_talk *talk, struct exec *exec, uint64_t offset)
@@ -166,6 +225,7 @@ static int first_frame(struct exec_talk *talk, uint8_t type, const uint8_t *payl
 		talk->ended = true;
 		if (exec)
 			exec_release(exec);
+		(void)reply(talk);
 		link_stream_finish(talk->stream);
 		return 0;
 	}
@@ -175,6 +235,8 @@ static int first_frame(struct exec_talk *talk, uint8_t type, const uint8_t *payl
 		return attach(talk, exec, 0);
 	if (exec_start(talk->agent, talk->id, (const char *)payload, len, &exec, &err) < 0)
 		return refuse(talk, &err);
+	/* Who may write to it is told at once that it can. */
+	talk->waits = exec->in_fd < 0;
 	return join(talk, exec, 0);
 }
 
@@ -270,12 +332,13 @@ void exec_request(struct agent *agent, struct link_stream *stream)
 		return;
 	}
 	talk = calloc(1, sizeof(*talk));
-	if (!talk || link_stream_reply(stream, 200, NULL, 0, true) < 0) {
+	if (!talk || loop_timer_new(agent->loop, on_quiet, talk, &talk->quiet) < 0) {
 		free(talk);
 		link_stream_reset(stream);
 		return;
 	}
-	*talk = (struct exec_talk){ .agent = agent, .stream = stream };
+	talk->agent = agent;
+	talk->stream = stream;
 	memcpy(talk->id, id, strlen(id));
 	link_decoder_init(&talk->decoder);
 	link_stream_set_ops(stream, &talk_ops, talk);

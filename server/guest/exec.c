@@ -25,6 +25,11 @@ enum {
 	/* What can be held for an owner who stopped in the middle of a read. */
 	HELD_MAX = LINK_EXEC_FRAME_MAX + LINK_STREAM_WINDOW,
 	REJOINS_MAX = 4, /* on one link: a guest that breaks each stream has lost it */
+	/*
+	 * What has ended is forgotten over there with the next start, or after this: the guest
+	 * is woken once for both.
+	 */
+	RELEASE_AFTER_US = 20 * 1000,
 };
 
 struct guest_exec {
@@ -38,6 +43,7 @@ struct guest_exec {
 	struct link_decoder decoder;
 	bool joined;  /* STDIN_ACK has come: the agent's view of the input is known */
 	bool leaving; /* the owner is done with it */
+	bool later;   /* it has ended: RELEASE waits for the next start or for the timer */
 	bool left;    /* RELEASE is on its way */
 	bool paused;
 	bool busy; /* frames are being worked on … */
@@ -132,8 +138,10 @@ static void finish(struct guest_exec *exec, const struct guest_exec_end *end, bo
 		exec_free(exec);
 	if (fn)
 		fn(data, end);
-	if (known && !exec->dead)
-		push(exec);
+	if (known && !exec->dead) {
+		exec->later = true;
+		loop_timer_set(guest_lists(exec->guest)->release, RELEASE_AFTER_US);
+	}
 }
 
 /* --- to the agent --- */
@@ -200,6 +208,8 @@ static void push(struct guest_exec *exec)
 	if (!exec->stream || exec->left)
 		return;
 	if (exec->leaving) {
+		if (exec->later)
+			return;
 		exec->left = link_send_frame(exec->stream, LINK_EXEC_RELEASE, NULL, 0, NULL, 0);
 		if (exec->left)
 			link_stream_finish(exec->stream);
@@ -209,6 +219,19 @@ static void push(struct guest_exec *exec)
 		return;
 	if (send_control(exec) && send_ack(exec))
 		(void)send_input(exec);
+}
+
+void execs_release(void *guest)
+{
+	struct guest_exec *next;
+
+	loop_timer_clear(guest_lists(guest)->release);
+	for (struct guest_exec *exec = guest_lists(guest)->execs; exec; exec = next) {
+		next = exec->next;
+		exec->later = false;
+		if (exec->leaving)
+			push(exec);
+	}
 }
 
 /* Opens a stream and says what this is about. */
@@ -225,6 +248,7 @@ static void join(struct guest_exec *exec)
 	exec->in_end_sent = false;
 	link_decoder_done(&exec->decoder);
 	buf_consume(&exec->held, buf_len(&exec->held)); /* not taken: it comes again */
+	execs_release(exec->guest);
 	exec->stream = guest_open_stream(exec->guest, "POST", path, true, &exec_ops, exec);
 	if (!exec->stream || exec->leaving) {
 		push(exec);

@@ -353,7 +353,10 @@ int guest_new(struct loop *loop, const struct guest_callbacks *callbacks, void *
 			     .fd = -1,
 			     .retry_us = RETRY_MIN_US };
 	r = loop_timer_new(loop, on_timer, g, &g->timer);
+	if (r == 0)
+		r = loop_timer_new(loop, execs_release, g, &g->lists.release);
 	if (r < 0) {
+		loop_timer_free(g->timer);
 		free(g);
 		return r;
 	}
@@ -376,6 +379,7 @@ void guest_free(struct guest *g)
 	streams_end_all(g, &why);
 	disconnect(g);
 	loop_timer_free(TAKE_PTR(g->timer));
+	loop_timer_free(TAKE_PTR(g->lists.release));
 	(void)leave(g);
 }
 

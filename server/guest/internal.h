@@ -8,7 +8,8 @@
 struct call;
 
 struct guest_lists {
-	struct guest_exec *execs; /* exec.c */
+	struct guest_exec *execs;   /* exec.c */
+	struct loop_timer *release; /* of execs that have ended */
 	struct guest_stream *streams;
 	struct call *calls; /* call.c */
 };
@@ -27,6 +28,8 @@ struct link_stream *guest_open_stream(struct guest *guest, const char *method, c
 /* The link is up: begins what waits for it. */
 void execs_link_up(struct guest *guest);
 void calls_link_up(struct guest *guest);
+/* Tells the agent of the execs that their owners are done with: `release` is due. */
+void execs_release(void *guest);
 /* The VM has ended: tells everybody. */
 void execs_end_all(struct guest *guest, const struct error *why);
 void calls_end_all(struct guest *guest, const struct error *why);

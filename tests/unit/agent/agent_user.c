@@ -106,6 +106,26 @@ static void who_is_not_there_is_refused(void **state)
 	}
 }
 
+static void a_user_who_changes_is_looked_up_again(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct user user;
+
+	(void)state;
+	put("passwd", "eve:x:1001:1001::/home/eve:/bin/sh\n");
+	assert_int_equal(user_find(root, "eve", &user, &err), 0);
+	assert_int_equal(user_find(root, "eve", &user, &err), 0);
+	assert_string_equal(user.home, "/home/eve");
+	put("passwd", "eve:x:1001:1001::/srv/eve:/bin/sh\nnew:x:1002:1002::/:/bin/sh\n");
+	assert_int_equal(user_find(root, "eve", &user, &err), 0);
+	assert_string_equal(user.home, "/srv/eve");
+	put("group", "eve:x:1001:\nwheel:x:10:eve\n");
+	assert_int_equal(user_find(root, "eve", &user, &err), 0);
+	assert_int_equal(user.n_groups, 1);
+	put("passwd", "root:x:0:0:root:/root:/bin/bash\n");
+	assert_true(user_find(root, "eve", &user, &err) < 0);
+}
+
 static void an_image_without_the_files_still_has_root(void **state)
 {
 	struct error err = ERROR_INIT;
@@ -122,6 +142,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(users_are_found_as_the_guest_has_them),
 		cmocka_unit_test(who_is_not_there_is_refused),
+		cmocka_unit_test(a_user_who_changes_is_looked_up_again),
 		cmocka_unit_test(an_image_without_the_files_still_has_root),
 	};
 
