@@ -46,7 +46,7 @@ void file_error(struct link_stream *stream, int r, const char *what, const char 
 	(void)error_errno(&err, r, "%s %.300s", what, path);
 	if (r == -ENOENT || r == -ENOTDIR)
 		err.code = ERR_NOT_FOUND;
-	else if (r == -EISDIR || r == -ENOTEMPTY || r == -EEXIST || r == -EINVAL)
+	else if (r == -EISDIR || r == -ENOTEMPTY || r == -EEXIST || r == -EINVAL || r == -EBUSY)
 		err.code = ERR_STATE;
 	agent_reply_error(stream, &err);
 }
@@ -128,8 +128,9 @@ static void read_closed(void *data, const char *why)
 
 static const struct link_stream_ops read_ops = { .writable = read_push, .closed = read_closed };
 
+/* `last` other than UINT64_MAX: so many bytes before the end, whatever `offset` says. */
 static void send_file(struct link_stream *stream, int fd, const struct stat *st, uint64_t offset,
-		      uint64_t length)
+		      uint64_t length, uint64_t last)
 {
 	struct reading *reading = calloc(1, sizeof(*reading));
 	uint64_t size = (uint64_t)st->st_size;
@@ -138,6 +139,8 @@ static void send_file(struct link_stream *stream, int fd, const struct stat *st,
 	char content_length[NUMBER];
 	size_t n = describe(st, headers, text);
 
+	if (last != UINT64_MAX)
+		offset = last < size ? size - last : 0;
 	offset = offset < size ? offset : size;
 	length = length < size - offset ? length : size - offset;
 	(void)snprintf(content_length, sizeof(content_length), "%llu", (unsigned long long)length);
@@ -159,12 +162,15 @@ void file_get(struct agent *agent, struct link_stream *stream)
 	autoclose int fd = -1;
 	uint64_t offset;
 	uint64_t length;
+	uint64_t last;
 	struct stat st;
 	int r = agent_request_path(stream, FILES_PREFIX, path, sizeof(path));
 
 	(void)agent;
 	if (r == 0)
 		r = agent_request_number(stream, "offset", 10, 0, &offset);
+	if (r == 0)
+		r = agent_request_number(stream, "last", 10, UINT64_MAX, &last);
 	if (r == 0)
 		r = agent_request_number(stream, "length", 10, UINT64_MAX, &length);
 	if (r < 0) {
@@ -179,7 +185,7 @@ void file_get(struct agent *agent, struct link_stream *stream)
 	else if (!S_ISREG(st.st_mode))
 		file_error(stream, -EINVAL, "read what is no regular file:", path);
 	else
-		send_file(stream, take_fd(&fd), &st, offset, length);
+		send_file(stream, take_fd(&fd), &st, offset, length, last);
 }
 
 void file_head(struct agent *agent, struct link_stream *stream)

@@ -22,6 +22,7 @@ static const struct {
 	[ERR_STATE] = { "wrong_state", ESTALE },
 	[ERR_BUSY] = { "busy", EBUSY },
 	[ERR_PRECONDITION] = { "precondition_failed", ESTALE },
+	[ERR_RANGE] = { "range_not_satisfiable", ERANGE },
 	[ERR_TOO_LARGE] = { "too_large", EFBIG },
 	[ERR_MEDIA_TYPE] = { "unsupported_media_type", EPROTONOSUPPORT },
 	[ERR_NOT_ACCEPTABLE] = { "not_acceptable", EPROTONOSUPPORT },

@@ -25,6 +25,7 @@ enum error_code {
 	ERR_STATE,          /* not possible in the present state */
 	ERR_BUSY,           /* something else holds it; later is fine */
 	ERR_PRECONDITION,   /* If-Match and friends */
+	ERR_RANGE,          /* no part of what is there */
 	ERR_TOO_LARGE,      /* body or header beyond the limit */
 	ERR_MEDIA_TYPE,     /* Content-Type not understood */
 	ERR_NOT_ACCEPTABLE, /* Accept can't be met */

@@ -31,7 +31,8 @@
  *   POST /poweroff         {"action": "reboot" | "poweroff", "force": bool}; the reply comes first.
  *                          Default: reboot, which is how a VMM with -no-reboot ends. In the mode
  *                          init=system the image's init is asked, unless forced.
- *   GET, HEAD /files/{path}?offset=n&length=n   bytes of a regular file. Reply headers: file-type
+ *   GET, HEAD /files/{path}?offset=n&length=n   bytes of a regular file; with ?last=n so many
+ *                          before its end, or all there are. Reply headers: file-type
  *                          (file, dir, link, fifo, socket, char, block), file-size, file-mode
  *                          (octal), file-uid, file-gid, file-mtime-ns, etag. HEAD of a folder is
  *                          fine; GET of a folder replies {"entries": [{"name", "type", "size",

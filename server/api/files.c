@@ -13,6 +13,7 @@
 #include "lib/base/clock.h"
 #include "lib/json/json.h"
 #include "server/api/handlers.h"
+#include "server/api/range.h"
 
 enum { LISTING_MAX = 4 * 1024 * 1024 };
 
@@ -20,17 +21,20 @@ struct transfer {
 	struct http_request *req; /* until a stream begins or the reply is sent */
 	struct http_stream *stream;
 	struct guest_stream *guest;
+	struct guest *at; /* good while `guest` is there */
+	char *path;
 	bool tar;
 	bool ranged;
-	uint64_t from;
-	uint64_t length; /* UINT64_MAX: to the end */
-	bool folder;     /* its listing is collected in `listing` */
+	struct guest_range range;
+	bool folder; /* its listing is collected in `listing` */
 	struct buf listing;
+	struct guest_file_info info; /* for HEAD */
 };
 
 static void transfer_free(struct transfer *t)
 {
 	buf_done(&t->listing);
+	free(t->path);
 	free(t);
 }
 
@@ -79,8 +83,30 @@ static void describe(struct transfer *t, const struct guest_file_info *info)
 	http_reply_header(t->req, "Banger-File-Size", text);
 	http_reply_header(t->req, "Banger-File-Type", info->type);
 	http_reply_header(t->req, "Accept-Ranges", "bytes");
-	if (info->etag[0])
-		http_reply_header(t->req, "ETag", info->etag);
+}
+
+/* The agent's tag without its quotes; "" for none, or for one that has not its form. */
+static void plain_etag(const struct guest_file_info *info, char ret[sizeof(info->etag)])
+{
+	size_t n = strlen(info->etag);
+
+	ret[0] = '\0';
+	if (n > 2 && info->etag[0] == '"' && strchr(info->etag + 1, '"') == info->etag + n - 1)
+		(void)snprintf(ret, sizeof(info->etag), "%.*s", (int)n - 2, info->etag + 1);
+}
+
+/* Adds the ETag; true when the client has that version: it was told, and nothing is left to do. */
+static bool not_modified(struct transfer *t, const struct guest_file_info *info)
+{
+	char etag[sizeof(info->etag)];
+
+	plain_etag(info, etag);
+	if (!etag[0] || !http_not_modified(t->req, etag))
+		return false;
+	if (t->guest)
+		guest_stream_abort(t->guest);
+	transfer_free(t);
+	return true;
 }
 
 static void begin(struct transfer *t, int status, const char *type)
@@ -92,9 +118,44 @@ static void begin(struct transfer *t, int status, const char *type)
 	t->req = NULL;
 }
 
+static int begin_get(struct transfer *t, struct error *err);
+
+/* A part of another version than the client has (If-Range) would be of no use: all of it. */
+static bool begins_anew(struct transfer *t, const struct guest_file_info *info)
+{
+	const char *wanted = http_header(t->req, "If-Range");
+	struct error err = ERROR_INIT;
+
+	if (!t->ranged || !wanted || streq(wanted, info->etag))
+		return false;
+	guest_stream_abort(TAKE_PTR(t->guest));
+	t->ranged = false;
+	t->range = GUEST_RANGE_ALL;
+	if (begin_get(t, &err) < 0) {
+		http_on_gone(t->req, NULL, NULL);
+		http_reply_error(t->req, &err, NULL);
+		transfer_free(t);
+	}
+	return true;
+}
+
+static void reply_outside(struct transfer *t, uint64_t size)
+{
+	struct error err = ERROR_INIT;
+	char range[48];
+
+	(void)snprintf(range, sizeof(range), "bytes */%" PRIu64, size);
+	http_reply_header(t->req, "Content-Range", range);
+	(void)error_set(&err, ERR_RANGE, "the file has %" PRIu64 " bytes", size);
+	http_reply_error(t->req, &err, NULL);
+	guest_stream_abort(t->guest);
+	transfer_free(t);
+}
+
 static void on_file_ready(void *data, const struct guest_file_info *info)
 {
 	struct transfer *t = data;
+	uint64_t from = 0, length = info->size;
 	char range[80];
 
 	if (t->tar) {
@@ -106,12 +167,22 @@ static void on_file_ready(void *data, const struct guest_file_info *info)
 		http_reply_header(t->req, "Banger-File-Type", info->type);
 		return;
 	}
+	if (begins_anew(t, info))
+		return;
+	http_on_gone(t->req, NULL, NULL);
+	if (not_modified(t, info))
+		return;
 	describe(t, info);
-	if (t->ranged && info->length > 0) {
-		(void)snprintf(range, sizeof(range), "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64,
-			       t->from, t->from + info->length - 1, info->size);
+	if (t->ranged && !api_range_place(&t->range, info->size, &from, &length)) {
+		reply_outside(t, info->size);
+		return;
+	}
+	if (t->ranged) {
+		(void)snprintf(range, sizeof(range), "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, from,
+			       from + length - 1, info->size);
 		http_reply_header(t->req, "Content-Range", range);
 	}
+	http_stream_length(t->req, length);
 	begin(t, t->ranged ? 206 : 200, "application/octet-stream");
 }
 
@@ -192,32 +263,42 @@ static void on_get_end(void *data, const struct error *err)
 	transfer_free(t);
 }
 
-/* "bytes=from-to" or "bytes=from-": one range (RFC 9110 section 14.1.2); others are ignored, as
- * that allows. */
-static void parse_range(const struct http_request *req, struct transfer *t)
-{
-	const char *range = http_header(req, "Range");
-	unsigned long long from;
-	unsigned long long to;
-	char *end = NULL;
+/* --- what it is, without it --- */
 
-	if (!range || !str_has_prefix(range, "bytes=") || range[6] < '0' || range[6] > '9')
-		return;
-	from = strtoull(range + 6, &end, 10);
-	if (*end != '-')
-		return;
-	if (end[1] == '\0') {
-		t->ranged = true;
-		t->from = from;
+static void on_head_ready(void *data, const struct guest_file_info *info)
+{
+	struct transfer *t = data;
+
+	t->info = *info;
+}
+
+static void on_head_end(void *data, const struct error *err)
+{
+	struct transfer *t = data;
+	struct http_stream *stream;
+
+	t->guest = NULL;
+	http_on_gone(t->req, NULL, NULL);
+	if (err->code != ERR_NONE) {
+		http_reply_error(t->req, err, NULL);
+		transfer_free(t);
 		return;
 	}
-	to = strtoull(end + 1, &end, 10);
-	if (*end != '\0' || to < from || to - from == UINT64_MAX)
+	t->folder = streq(t->info.type, "dir");
+	if (!t->folder && not_modified(t, &t->info))
 		return;
-	t->ranged = true;
-	t->from = from;
-	t->length = to - from + 1;
+	describe(t, &t->info);
+	if (!t->folder)
+		http_stream_length(t->req, t->info.size);
+	stream = http_stream_begin(t->req, 200,
+				   t->folder ? "application/json" : "application/octet-stream",
+				   NULL, NULL);
+	if (stream)
+		http_stream_end(stream);
+	transfer_free(t);
 }
+
+/* --- the beginning --- */
 
 int api_working_vm(struct http_request *req, struct api *api, http_handler_fn *again,
 		   struct vm **ret_vm, struct error *err)
@@ -240,18 +321,35 @@ static struct transfer *transfer_new(struct http_request *req)
 
 	if (!t)
 		return NULL;
-	*t = (struct transfer){ .req = req, .tar = asked(req, "tar"), .length = UINT64_MAX };
+	*t = (struct transfer){ .req = req,
+				.path = guest_path(req),
+				.tar = asked(req, "tar"),
+				.range = GUEST_RANGE_ALL };
 	buf_init(&t->listing, LISTING_MAX);
-	return t;
+	if (t->path)
+		return t;
+	transfer_free(t);
+	return NULL;
 }
 
-void api_file_get(struct http_request *req, void *context)
+static int begin_get(struct transfer *t, struct error *err)
 {
 	static const struct guest_stream_callbacks callbacks = { .ready = on_file_ready,
 								 .output = on_file_bytes,
 								 .end = on_get_end };
+	static const struct guest_stream_callbacks head = { .ready = on_head_ready,
+							    .end = on_head_end };
+
+	if (t->tar)
+		return guest_tar_get(t->at, t->path, &callbacks, t, &t->guest, err);
+	if (streq(http_method(t->req), "HEAD"))
+		return guest_file_head(t->at, t->path, true, &head, t, &t->guest, err);
+	return guest_file_get(t->at, t->path, &t->range, &callbacks, t, &t->guest, err);
+}
+
+void api_file_get(struct http_request *req, void *context)
+{
 	struct api *api = context;
-	autofree char *path = guest_path(req);
 	struct transfer *t = NULL;
 	struct vm *vm = NULL;
 	struct error err = ERROR_INIT;
@@ -261,14 +359,13 @@ void api_file_get(struct http_request *req, void *context)
 		return;
 	if (r == 0) {
 		t = transfer_new(req);
-		r = t && path ? 0 : error_errno(&err, -ENOMEM, "file");
+		r = t ? 0 : error_errno(&err, -ENOMEM, "file");
 	}
 	if (r == 0) {
-		parse_range(req, t);
+		t->at = vm_guest(vm);
+		t->ranged = api_range_parse(http_header(req, "Range"), &t->range);
 		http_on_gone(req, on_client_gone, t);
-		r = t->tar ? guest_tar_get(vm_guest(vm), path, &callbacks, t, &t->guest, &err)
-			   : guest_file_get(vm_guest(vm), path, t->from, t->length, &callbacks, t,
-					    &t->guest, &err);
+		r = begin_get(t, &err);
 	}
 	if (r < 0) {
 		http_on_gone(req, NULL, NULL);
@@ -337,7 +434,6 @@ void api_file_put(struct http_request *req, void *context)
 							     .end = on_upload_end,
 							     .gone = on_client_gone };
 	struct api *api = context;
-	autofree char *path = guest_path(req);
 	struct guest_put_options options = put_options(req);
 	struct transfer *t = NULL;
 	struct vm *vm = NULL;
@@ -348,12 +444,12 @@ void api_file_put(struct http_request *req, void *context)
 		return;
 	if (r == 0) {
 		t = transfer_new(req);
-		r = t && path ? 0 : error_errno(&err, -ENOMEM, "file");
+		r = t ? 0 : error_errno(&err, -ENOMEM, "file");
 	}
 	if (r == 0)
-		r = t->tar ? guest_tar_put(vm_guest(vm), path, &callbacks, t, &t->guest, &err)
-			   : guest_file_put(vm_guest(vm), path, &options, &callbacks, t, &t->guest,
-					    &err);
+		r = t->tar ? guest_tar_put(vm_guest(vm), t->path, &callbacks, t, &t->guest, &err)
+			   : guest_file_put(vm_guest(vm), t->path, &options, &callbacks, t,
+					    &t->guest, &err);
 	if (r < 0) {
 		http_reply_error(req, &err, NULL);
 		if (t)
@@ -369,7 +465,6 @@ void api_file_delete(struct http_request *req, void *context)
 {
 	static const struct guest_stream_callbacks callbacks = { .end = on_get_end };
 	struct api *api = context;
-	autofree char *path = guest_path(req);
 	struct transfer *t = NULL;
 	struct vm *vm = NULL;
 	struct error err = ERROR_INIT;
@@ -379,11 +474,15 @@ void api_file_delete(struct http_request *req, void *context)
 		return;
 	if (r == 0) {
 		t = transfer_new(req);
-		r = t && path ? 0 : error_errno(&err, -ENOMEM, "file");
+		r = t ? 0 : error_errno(&err, -ENOMEM, "file");
 	}
+	/* Nothing of it goes when it is asked for by mistake. */
+	if (r == 0 && strspn(t->path, "/.") == strlen(t->path))
+		r = error_set(&err, ERR_INVALID,
+			      "path: the guest's root folder can't be deleted; name what is in it");
 	if (r == 0) {
 		http_on_gone(req, on_client_gone, t);
-		r = guest_file_delete(vm_guest(vm), path, asked(req, "recursive"), &callbacks, t,
+		r = guest_file_delete(vm_guest(vm), t->path, asked(req, "recursive"), &callbacks, t,
 				      &t->guest, &err);
 	}
 	if (r < 0) {

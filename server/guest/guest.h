@@ -158,9 +158,18 @@ struct guest_put_options {
 #define GUEST_PUT_OPTIONS_INIT \
 	((struct guest_put_options){ .offset = -1, .mode = -1, .uid = -1, .gid = -1 })
 
-/* `path` is absolute in the guest; any bytes but NUL. `length` UINT64_MAX: to the end. A folder's
- * output is a JSON document, see lib/link/protocol.h. end() may come only after the call. */
-int guest_file_get(struct guest *guest, const char *path, uint64_t offset, uint64_t length,
+/* A part of a file. */
+struct guest_range {
+	uint64_t offset;
+	uint64_t length; /* UINT64_MAX: to the end */
+	bool from_end;   /* the last `length` bytes; no offset */
+};
+
+#define GUEST_RANGE_ALL ((struct guest_range){ .length = UINT64_MAX })
+
+/* `path` is absolute in the guest; any bytes but NUL. A folder's output is a JSON document, see
+ * lib/link/protocol.h. end() may come only after the call. */
+int guest_file_get(struct guest *guest, const char *path, const struct guest_range *range,
 		   const struct guest_stream_callbacks *callbacks, void *data,
 		   struct guest_stream **ret_stream, struct error *err) MUST_USE;
 int guest_file_head(struct guest *guest, const char *path, bool follow_links,

@@ -255,15 +255,20 @@ static int request(struct guest *guest, const struct request *req,
 	return opened(s, ret_stream, err);
 }
 
-int guest_file_get(struct guest *guest, const char *path, uint64_t offset, uint64_t length,
+int guest_file_get(struct guest *guest, const char *path, const struct guest_range *range,
 		   const struct guest_stream_callbacks *callbacks, void *data,
 		   struct guest_stream **ret_stream, struct error *err)
 {
 	char query[80];
 	const struct request req = { "GET", "/files/", path, query, false };
 
-	(void)snprintf(query, sizeof(query), "?offset=%llu&length=%llu", (unsigned long long)offset,
-		       (unsigned long long)length);
+	if (range->from_end)
+		(void)snprintf(query, sizeof(query), "?last=%llu",
+			       (unsigned long long)range->length);
+	else
+		(void)snprintf(query, sizeof(query), "?offset=%llu&length=%llu",
+			       (unsigned long long)range->offset,
+			       (unsigned long long)range->length);
 	return request(guest, &req, callbacks, data, ret_stream, err);
 }
 

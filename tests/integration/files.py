@@ -39,6 +39,15 @@ class Files(LifeTest):
         self.assertEqual(data[1000:2000], part.body)
         self.assertEqual(f"bytes 1000-1999/{len(data)}", part.headers["Content-Range"])
         self.assertEqual(data[-17:], self.get("root/data.bin", {"Range": f"bytes={len(data) - 17}-"}, 206).body)
+        last = self.get("root/data.bin", {"Range": "bytes=-21"}, 206)
+        self.assertEqual(data[-21:], last.body)
+        self.assertEqual(f"bytes {len(data) - 21}-{len(data) - 1}/{len(data)}", last.headers["Content-Range"])
+        self.assertEqual(data, self.get("root/data.bin", {"Range": f"bytes=-{10 * len(data)}"}, 206).body)
+        for range_ in (f"bytes={len(data)}-", "bytes=-0", "bytes=99999999999999999999999-"):
+            outside = self.get("root/data.bin", {"Range": range_}, 416)
+            self.assertEqual(f"bytes */{len(data)}", outside.headers["Content-Range"])
+        for range_ in ("bytes=5-4", "bytes=0-1,3-4", "lines=1-2", "bytes=--5", "bytes=x"):
+            self.assertEqual(len(data), len(self.get("root/data.bin", {"Range": range_}).body), range_)
         self.put("root/data.bin", b"XY", "?offset=10")
         self.assertEqual(data[:10] + b"XY" + data[12:20], self.get("root/data.bin").body[:20])
 
@@ -46,8 +55,46 @@ class Files(LifeTest):
         self.put("root/head", b"twelve bytes")
         reply = self.server.raw("HEAD", "/vms/a/files/root/head")
         self.assertEqual((200, b""), (reply.status, reply.body))
-        self.assertEqual("12", reply.headers["Banger-File-Size"])
-        self.assertEqual("close", reply.headers["Connection"])
+        self.assertEqual(("12", "12"), (reply.headers["Banger-File-Size"], reply.headers["Content-Length"]))
+        self.assertIsNone(reply.headers["Connection"])
+        self.assertEqual("12", self.get("root/head").headers["Content-Length"])
+        folder = self.server.raw("HEAD", "/vms/a/files/root")
+        self.assertEqual((200, b"", "dir"), (folder.status, folder.body, folder.headers["Banger-File-Type"]))
+        self.assertEqual(404, self.server.raw("HEAD", "/vms/a/files/root/none").status)
+        # More than fits between guest and client: nothing of it is under way behind the reply.
+        self.put("root/large", bytes(5 << 20))
+        self.assertEqual(str(5 << 20), self.server.raw("HEAD", "/vms/a/files/root/large").headers["Content-Length"])
+
+    def test_a_client_that_has_it_gets_no_bytes(self):
+        self.put("root/seen", b"one")
+        tag = self.get("root/seen").headers["ETag"]
+        for value in (tag, "*", f'"other", W/{tag}'):
+            reply = self.get("root/seen", {"If-None-Match": value}, 304)
+            self.assertEqual((b"", tag), (reply.body, reply.headers["ETag"]))
+        self.assertEqual(304, self.server.raw("HEAD", "/vms/a/files/root/seen", headers={"If-None-Match": tag}).status)
+        self.assertEqual(b"ne", self.get("root/seen", {"Range": "bytes=1-", "If-Range": tag}, 206).body)
+        self.put("root/seen", b"two")
+        self.assertEqual(b"two", self.get("root/seen", {"If-None-Match": tag}).body)
+        self.assertEqual(b"two", self.get("root/seen", {"Range": "bytes=1-", "If-Range": tag}).body)
+        self.put("root/empty", b"")
+        self.assertEqual(b"", self.get("root/empty").body)
+        self.assertEqual("bytes */0", self.get("root/empty", {"Range": "bytes=0-"}, 416).headers["Content-Range"])
+
+    def test_the_root_folder(self):
+        self.assertIn("root", [e["name"] for e in self.get("").json()["entries"]])
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w") as tar:
+            info = tarfile.TarInfo("at-root")
+            info.size = 1
+            tar.addfile(info, io.BytesIO(b"x"))
+        self.put("", out.getvalue(), "?tar=true", TAR)
+        self.assertEqual(b"x", self.get("at-root").body)
+        for path in ("", "%2F", "%2F%2F"):
+            for query in ("", "?recursive=true"):
+                reply = self.server.call("DELETE", f"/vms/a/files/{path}{query}")
+                self.assertEqual(422, reply.status, reply)
+        self.assertEqual(409, self.server.call("PUT", "/vms/a/files/", b"x", BIN).status)
+        self.assertEqual(409, self.server.call("DELETE", "/vms/a/files/proc").status)
 
     def test_names_of_every_kind(self):
         for name, quoted in (("with space", "with%20space"), ("ümläut", "%C3%BCml%C3%A4ut"), ("a+b%", "a%2Bb%25")):

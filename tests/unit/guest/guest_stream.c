@@ -144,11 +144,11 @@ static const char *at(const char *name)
 static void get(struct rig *rig, struct moved *m, const char *name, uint64_t offset,
 		uint64_t length)
 {
+	const struct guest_range range = { .offset = offset, .length = length };
 	struct error err = ERROR_INIT;
 
-	assert_int_equal(guest_file_get(rig->guest, at(name), offset, length, &callbacks, m,
-					&m->stream, &err),
-			 0);
+	assert_int_equal(
+		guest_file_get(rig->guest, at(name), &range, &callbacks, m, &m->stream, &err), 0);
 	rig_run(rig, ended, m);
 }
 
@@ -564,8 +564,8 @@ static void without_a_link_they_fail_at_once(void **state)
 	rig.unplugged = true;
 	rig_break(&rig);
 	rig_wait_down(&rig, 1);
-	assert_true(guest_file_get(rig.guest, "/etc/passwd", 0, 1, &callbacks, &m, &m.stream,
-				   &err) < 0);
+	assert_true(guest_file_get(rig.guest, "/etc/passwd", &GUEST_RANGE_ALL, &callbacks, &m,
+				   &m.stream, &err) < 0);
 	assert_int_equal(err.code, ERR_UNAVAILABLE);
 	rig_stop(&rig);
 }
