@@ -304,7 +304,11 @@ static int print_runs(const struct cli *cli, const json_t *list)
 	json_array_foreach (list, i, run) {
 		table_cell(&table, json_str(run, "id"));
 		table_cell(&table, json_str(run, "state"));
-		table_cell(&table, json_str(run, "phase"));
+		if (json_object_get(run, "position"))
+			table_cellf(&table, "%s, no. %d", json_str(run, "phase"),
+				    (int)json_int(run, "position"));
+		else
+			table_cell(&table, json_str(run, "phase"));
 		if (json_is_integer(json_object_get(run, "exit_code")))
 			table_cellf(&table, "%d", (int)json_int(run, "exit_code"));
 		else

@@ -554,6 +554,7 @@ static void on_signal(void *data, uint32_t events)
 	log_info("ending on signal %u; VMs go on", si.ssi_signo);
 	http_server_free(s->http);
 	s->http = NULL;
+	runs_stop(s->api.runs);
 	ops_stop(s->api.ops);
 	stop_when_idle(s);
 }

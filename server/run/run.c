@@ -151,11 +151,14 @@ bool run_start(struct run *run)
 	int r;
 
 	run->state = RUN_RUNNING;
+	run->runs->places_known = false;
 	r = make_vm(run, &err);
 	if (r < 0 && err.code == ERR_NO_ROOM && others_running(run) > 0) {
 		run->state = RUN_QUEUED;
+		run->runs->places_known = false;
 		return false;
 	}
+	turns_served(run);
 	run->started_ms = clock_wall_ms();
 	run_set_phase(run, RUN_PHASE_CREATING);
 	if (r < 0)
@@ -308,6 +311,7 @@ void run_cancel(struct run *run, const char *who)
 	if (run->cancelled || run->phase == RUN_PHASE_DELETING || run->phase == RUN_PHASE_ENDED)
 		return;
 	run->cancelled = true;
+	run->runs->places_known = false;
 	run_let_go(run);
 	(void)error_set(&err, ERR_CANCELLED, "cancelled by %s", who);
 	/* A deletion overtakes the operation that makes the VM. */

@@ -40,7 +40,9 @@ struct runs_config {
 };
 
 int runs_new(const struct runs_config *config, struct runs **ret_runs, struct error *err) MUST_USE;
-/* Lets go of what is under way. */
+/* The server ends: none begins any more, and none of those under way goes on. They stay as they
+ * are, for the next start. */
+void runs_stop(struct runs *runs);
 void runs_free(struct runs *runs);
 
 /* `body` is the validated request (see RunCreate in the OpenAPI document), kept; `id` NULL: a new

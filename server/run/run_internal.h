@@ -68,6 +68,7 @@ struct run {
 	enum run_phase phase;
 	int64_t begun_us[RUN_PHASE_MAX_]; /* monotonic; 0: was not in this phase */
 	int64_t created_ms, started_ms, ended_ms;
+	unsigned int position; /* in the queue; see turns_position() */
 
 	char vm_id[ID_LEN + 1]; /* "" without one */
 	bool kept;
@@ -112,6 +113,12 @@ struct runs {
 	struct run *first; /* that have not ended */
 	unsigned int n;
 	struct loop_timer *turn; /* looks who may begin */
+	bool stopping;
+
+	/* Of turns.c. */
+	struct run_queue *queues;
+	uint64_t served;
+	bool places_known; /* run->position of those that wait holds */
 };
 
 /* --- runs.c --- */
@@ -122,10 +129,17 @@ void run_save(struct run *run);
 void run_leave(struct run *run);
 /* Looks soon whether another one may begin. */
 void runs_kick(struct runs *runs);
-/* Value of the label `queue`: runs of different queues take turns. */
-const char *run_queue(const struct run *run);
-/* How many are before it in the queue, counted from 1. */
-unsigned int run_position(const struct run *run);
+
+/* --- turns.c --- */
+
+/* Its place in the queue, from 1: how many begin before it does, and itself. 0: it does not wait.
+ */
+unsigned int turns_position(const struct run *run);
+/* The one that begins next; NULL when none waits. */
+struct run *turns_next(struct runs *runs);
+/* Its turn has come. */
+void turns_served(const struct run *run);
+void turns_forget(struct runs *runs);
 
 /* --- run.c --- */
 
@@ -154,6 +168,9 @@ void run_log_close(struct run *run);
 /* Steals `line`. */
 void run_log_line(struct run *run, json_t *line);
 void run_log_output(struct run *run, bool is_stderr, const void *bytes, size_t len);
+/* A line behind the log of a run that an earlier server left, whose last one may be cut. Steals it.
+ */
+void run_log_amend(struct runs *runs, const char *id, json_t *line);
 
 /* --- run_json.c --- */
 

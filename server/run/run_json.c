@@ -99,8 +99,8 @@ json_t *run_to_json(const struct run *run)
 	json_t *o = json_pack("{s:s, s:s, s:s}", "id", run->id, "state", run_state_name(run->state),
 			      "phase", run_phase_name(run->phase));
 
-	if (run->state == RUN_QUEUED)
-		(void)json_object_set_new(o, "position", json_integer(run_position(run)));
+	if (run->state == RUN_QUEUED && turns_position(run) > 0)
+		(void)json_object_set_new(o, "position", json_integer(turns_position(run)));
 	set_text(o, "image", run->spec.image);
 	(void)json_object_set_new(
 		o, "labels", run->spec.labels ? json_deep_copy(run->spec.labels) : json_object());

@@ -2,7 +2,9 @@
 /* A run's log: NDJSON lines in a file, and those who follow it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "lib/base/base64.h"
 #include "lib/base/cleanup.h"
@@ -106,6 +108,28 @@ void run_log_output(struct run *run, bool is_stderr, const void *bytes, size_t l
 		p += n;
 		len -= n;
 	}
+}
+
+void run_log_amend(struct runs *runs, const char *id, json_t *line)
+{
+	autofree char *text = json_text(line);
+	char name[ID_LEN + 8];
+	char last = '\n';
+	autoclose int fd = -1;
+	size_t len = text ? strlen(text) : 0;
+	off_t size;
+
+	json_decref(line);
+	(void)snprintf(name, sizeof(name), "%.*s/log", ID_LEN, id);
+	fd = open_regular_beneath(runs->dir_fd, name, O_RDWR | O_APPEND, 0);
+	size = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
+	if (!text || size < 0)
+		return;
+	text[len] = '\n'; /* in the place of the NUL */
+	if (size > 0 && pread(fd, &last, 1, size - 1) < 0)
+		return;
+	if ((last != '\n' && write_all(fd, "\n", 1) < 0) || write_all(fd, text, len + 1) < 0)
+		log_warn("the log of run %s does not say how it ended", id);
 }
 
 struct run_watcher *run_watch(struct run *run, run_watch_fn *fn, void *data)

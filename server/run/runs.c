@@ -154,6 +154,7 @@ int run_submit(struct runs *runs, const char *id, const json_t *body, const char
 		at = &(*at)->next;
 	*at = run;
 	runs->n++;
+	runs->places_known = false;
 	run->created_ms = clock_wall_ms();
 	run_log_line(run, json_pack("{s:s, s:s}", "type", "run", "id", run->id));
 	run_set_phase(run, RUN_PHASE_QUEUED);
@@ -185,57 +186,13 @@ void run_leave(struct run *run)
 		at = &(*at)->next;
 	*at = run->next;
 	runs->n--;
+	runs->places_known = false;
 	run_free(run);
 	forget_old(runs);
 	runs_kick(runs);
 }
 
 /* --- turns --- */
-
-const char *run_queue(const struct run *run)
-{
-	const char *queue = json_string_value(json_object_get(run->spec.labels, "queue"));
-
-	return queue ? queue : "";
-}
-
-static unsigned int running_of(const struct runs *runs, const char *queue)
-{
-	unsigned int n = 0;
-
-	for (const struct run *run = runs->first; run; run = run->next)
-		n += run->state == RUN_RUNNING && streq(run_queue(run), queue);
-	return n;
-}
-
-/* The oldest of the queue that has the fewest runs under way. */
-static struct run *whose_turn(const struct runs *runs)
-{
-	struct run *best = NULL;
-	unsigned int least = 0;
-
-	for (struct run *run = runs->first; run; run = run->next) {
-		unsigned int n;
-
-		if (run->state != RUN_QUEUED || run->cancelled)
-			continue;
-		n = running_of(runs, run_queue(run));
-		if (best && n >= least)
-			continue;
-		best = run;
-		least = n;
-	}
-	return best;
-}
-
-unsigned int run_position(const struct run *run)
-{
-	unsigned int n = 1;
-
-	for (const struct run *other = run->runs->first; other && other != run; other = other->next)
-		n += other->state == RUN_QUEUED;
-	return n;
-}
 
 void runs_count(const struct runs *runs, unsigned int *ret_queued, unsigned int *ret_running)
 {
@@ -253,8 +210,8 @@ static void on_turn(void *data)
 	unsigned int queued;
 	unsigned int running;
 
-	for (;;) {
-		struct run *run = whose_turn(runs);
+	while (!runs->stopping) {
+		struct run *run = turns_next(runs);
 
 		runs_count(runs, &queued, &running);
 		if (!run || running >= runs->c.parallel || !run_start(run))
@@ -370,12 +327,21 @@ static int fail_interrupted(const char *document, void *data, struct error *err)
 
 	if (!state || (!streq(state, "queued") && !streq(state, "running")))
 		return 0;
-	(void)error_set(&why, ERR_UNAVAILABLE, "the server ended while the run was under way");
+	/* What its command needs (environment, files) is never stored. */
+	(void)error_set(
+		&why, ERR_UNAVAILABLE,
+		streq(state, "queued")
+			? "the server ended while the run waited for its turn; nothing of it "
+			  "has been done, so it can be asked for again"
+			: "the server ended while the run was under way");
 	(void)json_object_set_new(o, "state", json_string("failed"));
 	(void)json_object_set_new(o, "phase", json_string("ended"));
 	(void)json_object_del(o, "position");
 	(void)json_object_set_new(o, "ended", json_string(clock_format_ms(clock_wall_ms(), when)));
 	(void)json_object_set_new(o, "error", runs->c.problem(&why));
+	run_log_amend(
+		runs, json_string_value(json_object_get(o, "id")),
+		json_pack("{s:s, s:O}", "type", "error", "problem", json_object_get(o, "error")));
 	text = json_text(o);
 	if (!text)
 		return error_errno(err, -ENOMEM, "runs");
@@ -429,6 +395,15 @@ int runs_new(const struct runs_config *config, struct runs **ret_runs, struct er
 	return 0;
 }
 
+void runs_stop(struct runs *runs)
+{
+	runs->stopping = true;
+	for (struct run *run = runs->first; run; run = run->next) {
+		run_let_go(run);
+		loop_timer_clear(run->later);
+	}
+}
+
 void runs_free(struct runs *runs)
 {
 	if (!runs)
@@ -440,6 +415,7 @@ void runs_free(struct runs *runs)
 		run_let_go(run);
 		run_free(run);
 	}
+	turns_forget(runs);
 	loop_timer_free(runs->turn);
 	close_keep_errno(runs->dir_fd);
 	free(runs);

@@ -280,10 +280,15 @@ class Queue(LifeTest):
                    "the first one has its turn", 60)
         queued = [self.server.must(202, "POST", "/runs", job(argv=["true"], labels={"queue": q}))
                   for q in ("a", "a", "b")]
-        self.assertEqual([2, 3, 4], [r["position"] + 1 for r in queued])
+        # The queue `b` has nothing under way: its run is the next, though it came last.
+        self.assertEqual([1, 2, 1], [r["position"] for r in queued])
+        self.assertEqual([2, 3, 1], [self.server.must(200, "GET", f"/runs/{r['id']}")["position"] for r in queued])
+        self.assertEqual([1, 3, 2], [r["position"] for r in self.server.must(200, "GET", "/runs?state=queued")["items"]])
         self.server.must(202, "DELETE", f"/runs/{gate['id']}")
         done = [self.server.must(200, "GET", f"/runs/{r['id']}", wait=240) for r in queued]
         self.assertEqual(["succeeded"] * 3, [r["state"] for r in done])
+        begun = {r["started"]: q for r, q in zip(done, ("a", "a", "b"))}
+        self.assertEqual("b", begun[min(begun)])
         # Four have ended; three are remembered.
         self.assertEqual(3, len(self.server.must(200, "GET", "/runs")["items"]))
         self.server.must(404, "GET", f"/runs/{gate['id']}")

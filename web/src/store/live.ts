@@ -180,13 +180,14 @@ async function refreshSession(): Promise<void> {
 
 /* --- gathering --- */
 
-type Kind = "vms" | "operations" | "images" | "kernels" | "snapshots";
+type Kind = "vms" | "operations" | "images" | "kernels" | "snapshots" | "runs";
 const REFRESH: Record<Kind, () => Promise<void>> = {
 	vms: refreshVms,
 	operations: refreshOperations,
 	images: refreshImages,
 	kernels: refreshKernels,
 	snapshots: refreshSnapshots,
+	runs: refreshRuns,
 };
 
 const dirtyKinds = new Set<Kind>();
@@ -255,7 +256,11 @@ export function takeEvent(event: ApiEvent): void {
 	if (area === "image") later("images");
 	if (area === "kernel") later("kernels");
 	if (area === "snapshot") later("snapshots");
-	if (area === "run" && isRun(event.data)) putRun(event.data);
+	if (area === "run" && isRun(event.data)) {
+		putRun(event.data);
+		/* those that still wait have moved up */
+		if (runs.peek()?.some((run) => run.state === "queued")) later("runs");
+	}
 	if (isOperation(event.data)) keepOperation(event.data);
 	else if (event.operation) later("operations");
 }
