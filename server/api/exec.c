@@ -74,9 +74,34 @@ static void on_drained(void *data)
 		guest_exec_resume(e->handle);
 }
 
+static void end_error(struct exec *e, const struct error *err)
+{
+	if (e->req) {
+		http_reply_error(e->req, err, NULL);
+	} else if (e->stream && e->form == FORM_NDJSON) {
+		api_write_frame(e->stream, api_error_frame(err));
+		http_stream_end(e->stream);
+	} else if (e->stream) {
+		http_stream_abort(e->stream);
+	}
+}
+
+/* Raw bytes have no way to say it: they break off, without the trailer. */
+static void on_ending(void *data)
+{
+	struct exec *e = data;
+	struct error err = ERROR_INIT;
+
+	guest_exec_kill(e->handle);
+	(void)error_set(&err, ERR_UNAVAILABLE, "the server ends, and the command with it");
+	end_error(e, &err);
+	exec_free(e);
+}
+
 static bool begin_stream(struct exec *e)
 {
 	static const struct http_stream_callbacks callbacks = { .drained = on_drained,
+								.ending = on_ending,
 								.gone = on_client_gone };
 
 	if (e->stream)
@@ -196,18 +221,6 @@ static void end_raw(struct exec *e, const struct guest_exec_end *end)
 		return;
 	api_exit_trailer(e->stream, end->exited ? end->exit_code : -1, end->signal);
 	http_stream_end(e->stream);
-}
-
-static void end_error(struct exec *e, const struct error *err)
-{
-	if (e->req) {
-		http_reply_error(e->req, err, NULL);
-	} else if (e->stream && e->form == FORM_NDJSON) {
-		api_write_frame(e->stream, api_error_frame(err));
-		http_stream_end(e->stream);
-	} else if (e->stream) {
-		http_stream_abort(e->stream);
-	}
 }
 
 static void on_end(void *data, const struct guest_exec_end *end)

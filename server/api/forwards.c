@@ -41,14 +41,19 @@ void api_forward_create(struct http_request *req, void *context)
 	struct create_body b = { .guest_host = "localhost" };
 	struct vm_forward *f = NULL;
 	struct vm *vm = NULL;
-	struct error err;
+	struct error err = ERROR_INIT;
 	int r = json_decode(http_body(req), create_fields, ARRAY_SIZE(create_fields), &b, &err);
 
 	if (r == 0)
 		r = vms_get(api->vms, http_param(req, "vm"), &vm, &err);
-	if (r == 0)
-		r = vm_forward_add(vm, (uint16_t)b.host_port, b.guest_host, (uint16_t)b.guest_port,
-				   &f, &err);
+	/* A repetition of a request whose first try got no reply. */
+	if (r == 0 && vm_forward_get(vm, http_new_id(req), &f, &err) == 0) {
+		http_mark_replayed(req);
+	} else if (r == 0) {
+		err = ERROR_INIT;
+		r = vm_forward_add(vm, http_new_id(req), (uint16_t)b.host_port, b.guest_host,
+				   (uint16_t)b.guest_port, &f, &err);
+	}
 	if (r < 0)
 		http_reply_error(req, &err, NULL);
 	else

@@ -65,6 +65,13 @@ static void send_json(struct terminal *t, json_t *message)
 		(void)http_ws_send(t->ws, true, text, strlen(text));
 }
 
+/* The session stays; whoever wants goes on with it when there is a server again. */
+static void on_ending(void *data)
+{
+	send_json(data, api_end_frame());
+	terminal_free(data);
+}
+
 /* --- out of the guest --- */
 
 static void finish(struct terminal *t)
@@ -247,9 +254,9 @@ static uint64_t first_offset(const struct http_request *req, struct vm_exec *exe
 
 void api_vm_terminal(struct http_request *req, void *context)
 {
-	static const struct http_ws_callbacks callbacks = { .message = on_message,
-							    .drained = on_drained,
-							    .gone = on_gone };
+	static const struct http_ws_callbacks callbacks = {
+		.message = on_message, .drained = on_drained, .ending = on_ending, .gone = on_gone
+	};
 	struct api *api = context;
 	const char *session = http_query(req, "session");
 	struct vm_exec *exec = NULL;

@@ -2,15 +2,18 @@
 /*
  * One verb on several VMs: POST /vms/actions and POST /vms/prune. Targets are looked up at once,
  * their operations run side by side, and the answer tells of each in the order given; one that
- * can't does not stop the others.
+ * can't does not stop the others. What was begun is noted, so that a repetition of the request
+ * whose client has left, or whose server, waits for the same operations.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "lib/base/cleanup.h"
 #include "lib/json/json.h"
 #include "server/api/handlers.h"
 #include "server/http/problem.h"
+#include "server/store/journal.h"
 #include "server/vm/recover.h"
 
 enum { TARGETS_MAX = 1000 };
@@ -33,6 +36,7 @@ struct target {
 	struct op *op;
 	void *watch;
 	struct error err; /* of the look-up or the refusal */
+	json_t *told;     /* the result of an earlier try, which ended without this one */
 };
 
 struct batch {
@@ -50,6 +54,7 @@ static void batch_free(struct batch *b)
 		if (b->targets[i].watch)
 			op_unwatch(b->targets[i].op, b->targets[i].watch);
 		op_unref(b->targets[i].op);
+		json_decref(b->targets[i].told);
 	}
 	loop_timer_free(b->timer);
 	free(b);
@@ -58,8 +63,11 @@ static void batch_free(struct batch *b)
 static json_t *result_of(const struct target *t)
 {
 	const struct error *err = t->op ? op_error(t->op) : &t->err;
-	json_t *o = json_pack("{s:s}", "vm", t->ref);
+	json_t *o;
 
+	if (t->told)
+		return json_incref(t->told);
+	o = json_pack("{s:s}", "vm", t->ref);
 	if (t->id[0])
 		(void)json_object_set_new(o, "id", json_string(t->id));
 	if (t->op)
@@ -72,14 +80,19 @@ static json_t *result_of(const struct target *t)
 	return o;
 }
 
-static void reply(struct batch *b)
+static json_t *results_of(const struct batch *b)
 {
 	json_t *results = json_array();
 
 	for (size_t i = 0; i < b->n; i++)
 		(void)json_array_append_new(results, result_of(&b->targets[i]));
+	return results;
+}
+
+static void reply(struct batch *b)
+{
 	http_on_gone(b->req, NULL, NULL);
-	http_reply_json(b->req, 200, json_pack("{s:o}", "results", results));
+	http_reply_json(b->req, 200, json_pack("{s:o}", "results", results_of(b)));
 	batch_free(b);
 }
 
@@ -116,12 +129,50 @@ static void begin(struct target *t, struct api *api, verb_fn *verb, const char *
 		t->op = op_ref(op);
 }
 
+/* What became of an operation that is not in memory any more. */
+static json_t *stored_result(struct api *api, const json_t *result, const char *operation)
+{
+	static const char *const fields[] = { "state", "error" };
+	json_t *o = json_copy((json_t *)(uintptr_t)result);
+	autofree char *document = NULL;
+	json_auto_t *stored = NULL;
+	struct error err = ERROR_INIT;
+
+	if (operations_get(api->store, operation, &document, &err) < 0)
+		return o;
+	stored = json_loads(document, 0, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
+		if (json_object_get(stored, fields[i]))
+			(void)json_object_set(o, fields[i], json_object_get(stored, fields[i]));
+	return o;
+}
+
+static void take_up(struct target *t, struct api *api, const json_t *result)
+{
+	const char *ref = json_string_value(json_object_get(result, "vm"));
+	const char *id = json_string_value(json_object_get(result, "id"));
+	const char *operation = json_string_value(json_object_get(result, "operation"));
+	struct op *op = operation ? ops_find(api->ops, operation) : NULL;
+
+	(void)snprintf(t->ref, sizeof(t->ref), "%s", ref ? ref : "");
+	(void)snprintf(t->id, sizeof(t->id), "%s", id ? id : "");
+	if (op)
+		t->op = op_ref(op);
+	else if (operation)
+		t->told = stored_result(api, result, operation);
+	else
+		t->told = json_incref((json_t *)(uintptr_t)result);
+}
+
+/* `verb` NULL: they are under way. */
 static void run(struct batch *b, verb_fn *verb)
 {
 	int wait_s = http_prefer_wait(b->req);
 
-	for (size_t i = 0; i < b->n; i++)
+	for (size_t i = 0; verb && i < b->n; i++)
 		begin(&b->targets[i], b->api, verb, http_principal(b->req));
+	if (verb)
+		http_note(b->req, results_of(b));
 	if (wait_s == 0 || loop_timer_new(b->api->loop, on_time_over, b, &b->timer) < 0) {
 		reply(b);
 		return;
@@ -163,6 +214,21 @@ static struct batch *batch_new(struct http_request *req, struct api *api, size_t
 	return b;
 }
 
+/* True when an earlier try of the request has begun it all. */
+static bool went_before(struct http_request *req, struct api *api)
+{
+	const json_t *noted = http_noted(req);
+	struct batch *b = noted ? batch_new(req, api, json_array_size(noted)) : NULL;
+
+	if (!noted || !b)
+		return noted != NULL;
+	for (size_t i = 0; i < b->n; i++)
+		take_up(&b->targets[i], api, json_array_get(noted, i));
+	http_mark_replayed(req);
+	run(b, NULL);
+	return true;
+}
+
 struct action_body {
 	const char *action;
 	const json_t *vms;
@@ -181,6 +247,8 @@ void api_vm_action(struct http_request *req, void *context)
 	struct error err;
 	int r = json_decode(http_body(req), action_fields, ARRAY_SIZE(action_fields), &body, &err);
 
+	if (went_before(req, context))
+		return;
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(actions); i++)
 		if (streq(actions[i].name, body.action))
 			verb = actions[i].verb;
@@ -249,6 +317,8 @@ void api_vm_prune(struct http_request *req, void *context)
 	struct error err;
 	size_t n = 0;
 
+	if (went_before(req, context))
+		return;
 	if (http_body(req) &&
 	    json_decode(http_body(req), prune_fields, ARRAY_SIZE(prune_fields), &body, &err) < 0) {
 		http_reply_error(req, &err, NULL);

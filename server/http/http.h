@@ -72,6 +72,11 @@ const char *http_new_id(struct http_request *req);
 void http_mark_replayed(struct http_request *req);
 /* Remembers the operation that will bring the outcome, for a repetition of the request. */
 void http_note_operation(struct http_request *req, const char *operation, const char *location);
+/* The same of whatever a handler with `x-banger-retry: rerun` has begun, for itself: steals `note`.
+ */
+void http_note(struct http_request *req, json_t *note);
+/* What an earlier try has noted; NULL for none. Borrowed. */
+const json_t *http_noted(const struct http_request *req);
 
 /* --- simple replies; each ends the request --- */
 
@@ -186,6 +191,9 @@ struct http_tunnel_callbacks {
 	void (*end)(void *data);
 	/* What was written has left. May be NULL. */
 	void (*drained)(void *data);
+	/* The server ends: what is written is sent if the client takes it at once, and
+	 * http_tunnel_close() must follow. May be NULL: `gone` is called instead. */
+	void (*ending)(void *data);
 	/* The connection is lost. The tunnel is invalid when it returns. */
 	void (*gone)(void *data);
 };
@@ -226,6 +234,9 @@ struct http_ws_callbacks {
 	void (*message)(void *data, bool text, const void *bytes, size_t len);
 	/* What was sent has left. May be NULL. */
 	void (*drained)(void *data);
+	/* The server ends: the last message can be sent. The WebSocket is invalid when it returns,
+	 * and is closed (1001). May be NULL: `gone` is called instead. */
+	void (*ending)(void *data);
 	/* Closed by the client or lost. The WebSocket is invalid when it returns. */
 	void (*gone)(void *data);
 };

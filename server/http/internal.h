@@ -210,6 +210,8 @@ void stream_detach(struct http_stream *stream);
 
 /* The connection has ended or is to end: the owner is told. */
 void tunnel_abort(struct http_tunnel *tunnel);
+/* The server ends: true when the owner has said its last word. The tunnel may be gone. */
+bool tunnel_ending(struct http_tunnel *tunnel);
 
 /* --- builtin.c: operations that this folder answers itself --- */
 

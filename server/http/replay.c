@@ -317,6 +317,7 @@ static void keep_headers(struct http_request *req, const char *content_type)
 	(void)json_object_set_new(req->replay->headers, "headers", kept);
 	if (content_type)
 		(void)json_object_set_new(req->replay->headers, "type", json_string(content_type));
+	(void)json_object_del(req->replay->headers, "note");
 }
 
 static void answer_waiters(struct replay *p, int status, const char *data, size_t len)
@@ -388,16 +389,37 @@ void http_mark_replayed(struct http_request *req)
 	http_reply_header(req, replayed_header, "true");
 }
 
+static void save_note(const struct replay *p, const char *what)
+{
+	struct error err = ERROR_INIT;
+
+	if (save(p, 0, "", &err) < 0)
+		log_error("%s can't be noted for repetition: %s", what, err.msg);
+}
+
 void http_note_operation(struct http_request *req, const char *operation, const char *location)
 {
 	struct replay *p = req->replay;
-	struct error err = ERROR_INIT;
 
 	if (!p)
 		return;
 	(void)json_object_set_new(p->headers, "operation", json_string(operation));
 	if (location)
 		(void)json_object_set_new(p->headers, "location", json_string(location));
-	if (save(p, 0, "", &err) < 0)
-		log_error("operation %s can't be noted for repetition: %s", operation, err.msg);
+	save_note(p, operation);
+}
+
+void http_note(struct http_request *req, json_t *note)
+{
+	if (!req->replay) {
+		json_decref(note);
+		return;
+	}
+	(void)json_object_set_new(req->replay->headers, "note", note);
+	save_note(req->replay, req->op->id);
+}
+
+const json_t *http_noted(const struct http_request *req)
+{
+	return req->replay ? json_object_get(req->replay->headers, "note") : NULL;
 }

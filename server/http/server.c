@@ -380,15 +380,39 @@ static void listener_stop(struct listener *l)
 	clients_done(&l->clients);
 }
 
-/* Streams say their last frame, and have a moment to be read. */
+/* Who still waits for a reply. What was kept under its Idempotency-Key stays, to go on with later.
+ */
+static bool end_waiting(struct http_request *req)
+{
+	struct error err = ERROR_INIT;
+	loop_fn *gone = req->gone;
+
+	if (!req->dispatched || !req->suspended || req->response || req->queued || req->upload)
+		return false;
+	req->gone = NULL;
+	req->replay = NULL;
+	if (gone)
+		gone(req->gone_data);
+	req->close_after = true;
+	(void)error_set(&err, ERR_UNAVAILABLE, "the server ends before there is a reply");
+	http_reply_error(req, &err, NULL);
+	return true;
+}
+
+/* Streams say their last frame, whoever waits is told, and all have a moment to read it. */
 static void end_streams(struct http_server *s)
 {
 	enum { ROUNDS = 10, ROUND_US = 10000 };
 	bool any = false;
 
-	for (struct http_request *req = s->requests; req; req = req->next)
-		if (req->stream)
+	for (struct http_request *req = s->requests; req; req = req->next) {
+		if (req->tunnel)
+			any |= tunnel_ending(req->tunnel);
+		else if (req->stream)
 			any |= stream_ending(req->stream);
+		else
+			any |= end_waiting(req);
+	}
 	for (int i = 0; any && i < ROUNDS; i++) {
 		any = false;
 		if (s->unix_listener.daemon)
@@ -396,7 +420,7 @@ static void end_streams(struct http_server *s)
 		if (s->tcp_listener.daemon)
 			pump(&s->tcp_listener);
 		for (struct http_request *req = s->requests; req; req = req->next)
-			any |= req->stream != NULL;
+			any |= req->stream || req->tunnel || req->queued;
 		if (any)
 			(void)usleep(ROUND_US);
 	}

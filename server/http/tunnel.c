@@ -58,6 +58,14 @@ void tunnel_abort(struct http_tunnel *t)
 	lose(t);
 }
 
+bool tunnel_ending(struct http_tunnel *t)
+{
+	if (t->closing || !t->callbacks->ending)
+		return false;
+	t->callbacks->ending(t->data);
+	return true;
+}
+
 static void on_socket(void *data, uint32_t events);
 
 static int watch(struct http_tunnel *t)

@@ -9,7 +9,7 @@
 #include "server/http/hash.h"
 #include "server/http/internal.h"
 
-enum { FRAME_OVERHEAD = 16 };
+enum { FRAME_OVERHEAD = 16, WS_GOING_AWAY = 1001 };
 
 struct http_ws {
 	struct http_tunnel *tunnel;
@@ -131,9 +131,25 @@ static void on_gone(void *data)
 	ws_free(ws);
 }
 
+static void on_ending(void *data)
+{
+	struct http_ws *ws = data;
+
+	if (ws->closing) {
+		finish(ws);
+		return;
+	}
+	if (ws->callbacks->ending)
+		ws->callbacks->ending(ws->data);
+	else
+		ws->callbacks->gone(ws->data);
+	http_ws_close(ws, WS_GOING_AWAY, "the server ends");
+}
+
 static const struct http_tunnel_callbacks tunnel_callbacks = {
 	.data = on_data,
 	.drained = on_drained,
+	.ending = on_ending,
 	.gone = on_gone,
 };
 

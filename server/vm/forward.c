@@ -212,8 +212,8 @@ static int check_room(const struct vm *vm, struct error *err)
 	return 0;
 }
 
-int vm_forward_add(struct vm *vm, uint16_t host_port, const char *guest_host, uint16_t guest_port,
-		   struct vm_forward **ret_forward, struct error *err)
+int vm_forward_add(struct vm *vm, const char *id, uint16_t host_port, const char *guest_host,
+		   uint16_t guest_port, struct vm_forward **ret_forward, struct error *err)
 {
 	struct forward_row row = { .host_port = host_port, .guest_port = guest_port };
 	struct vm_forward *f;
@@ -221,7 +221,7 @@ int vm_forward_add(struct vm *vm, uint16_t host_port, const char *guest_host, ui
 
 	if (r < 0)
 		return r;
-	(void)snprintf(row.id, sizeof(row.id), "%s", id_new().s);
+	(void)snprintf(row.id, sizeof(row.id), "%s", id);
 	(void)snprintf(row.vm_id, sizeof(row.vm_id), "%s", vm->row.id);
 	(void)snprintf(row.guest_host, sizeof(row.guest_host), "%s", guest_host);
 	f = forward_new(vm, &row);

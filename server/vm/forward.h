@@ -14,8 +14,9 @@ enum { VM_FORWARDS_MAX = 64, VM_FORWARD_CONNECTIONS_MAX = 128 /* of one VM */ };
 struct vm_forward;
 
 /* `host_port` 0: any free one. ERR_EXISTS when it is in use. */
-int vm_forward_add(struct vm *vm, uint16_t host_port, const char *guest_host, uint16_t guest_port,
-		   struct vm_forward **ret_forward, struct error *err) MUST_USE;
+int vm_forward_add(struct vm *vm, const char *id, uint16_t host_port, const char *guest_host,
+		   uint16_t guest_port, struct vm_forward **ret_forward,
+		   struct error *err) MUST_USE;
 int vm_forward_get(struct vm *vm, const char *id, struct vm_forward **ret_forward,
 		   struct error *err) MUST_USE;
 /* With its connections. */

@@ -176,7 +176,7 @@ static void tunnel_gone(void *data)
 }
 
 static const struct http_tunnel_callbacks tunnel_callbacks = { tunnel_data, tunnel_end,
-							       tunnel_drained, tunnel_gone };
+							       tunnel_drained, NULL, tunnel_gone };
 
 static void get_tunnel(struct http_request *req, void *context)
 {
