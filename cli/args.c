@@ -368,7 +368,7 @@ static int take_option(int argc, char *const argv[], int *i, struct args *args, 
 		if (value)
 			return error_set(err, ERR_BAD_REQUEST, "--%s takes no value",
 					 option_specs[id].name);
-		args->given |= UINT64_C(1) << id;
+		args->given |= (option_set)1 << id;
 		return 0;
 	}
 	if (value) {

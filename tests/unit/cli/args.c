@@ -192,6 +192,31 @@ static void tables_are_complete(void **state)
 	}
 }
 
+/* The last ones of the table too. */
+static void each_flag_is_the_one_that_was_given(void **state)
+{
+	struct args args;
+	struct error err;
+	char line[128];
+
+	(void)state;
+	for (size_t i = 0; i < n_commands; i++) {
+		for (size_t o = 0; o < OPTION_MAX_; o++) {
+			if (!((commands[i].options >> o) & 1) ||
+			    option_specs[o].kind != OPTION_FLAG)
+				continue;
+			(void)snprintf(line, sizeof(line), "%s --%s%s%s", commands[i].path,
+				       option_specs[o].name,
+				       commands[i].min_args > 1   ? " a b"
+				       : commands[i].min_args > 0 ? " a"
+								  : "",
+				       commands[i].rest == REST_NONE ? "" : " -- true");
+			assert_int_equal(parse(line, &args, &err), 0);
+			assert_true(args.given == (option_set)1 << o);
+		}
+	}
+}
+
 static void the_server_is_found_in_order(void **state)
 {
 	struct error err = ERROR_INIT;
@@ -224,6 +249,7 @@ int main(void)
 		cmocka_unit_test(options_become_the_body),
 		cmocka_unit_test(amounts_are_parsed_whole_or_not_at_all),
 		cmocka_unit_test(tables_are_complete),
+		cmocka_unit_test(each_flag_is_the_one_that_was_given),
 		cmocka_unit_test(the_server_is_found_in_order),
 	};
 
