@@ -36,6 +36,8 @@
 #include "server/vm/snapshot.h"
 #include "server/vm/template.h"
 
+#define SYSTEM_STATE "/var/lib/banger/" /* of a system install */
+
 /* NULL: what the configuration says. */
 struct options {
 	const char *home;
@@ -62,6 +64,7 @@ struct server {
 	char *agent_path;
 	char *libexec_dir;
 	char *names_path;
+	char *own_keys; /* where the CLI keeps the key for ssh */
 	char *web_root;
 	struct image_paths paths;
 	struct vmm_probe probe;
@@ -264,9 +267,10 @@ static int find_paths(struct server *s, struct error *err)
 	s->agent_path = first_that_exists(s->options.agent, agents);
 	s->web_root = first_that_exists(s->options.web_root, webs);
 	s->names_path = path_join(s->home.config, "catalog.list");
+	s->own_keys = path_join(s->home.state, "ssh/id_ed25519.pub");
 	s->libexec_dir = first_that_exists(NULL, libexecs);
 	if (!s->socket_path || !s->db_path || !s->images_dir || !s->kernels_dir ||
-	    !s->libexec_dir || !s->names_path)
+	    !s->libexec_dir || !s->names_path || !s->own_keys)
 		return error_errno(err, -ENOMEM, "paths");
 	if (!s->agent_path)
 		return error_set(err, ERR_UNAVAILABLE,
@@ -426,6 +430,22 @@ static const char *jail_dir(const struct server *s)
 		       : NULL;
 }
 
+static struct vm_host_files host_files(const struct server *s)
+{
+	const char *keys = config_text(&s->config, CONFIG_GUEST_KEYS);
+	const char *home = secure_getenv("HOME");
+
+	return (struct vm_host_files){
+		.home = home && home[0] == '/' ? home : "/",
+		.keys = streq(keys, "off") ? NULL : (keys[0] ? keys : s->own_keys),
+		.keys_are_ours = !keys[0],
+		.git = config_number(&s->config, CONFIG_GUEST_GIT) != 0,
+		.sync = s->config.sync,
+		.n_sync = s->config.n_sync,
+		.beneath_home = str_has_prefix(s->home.state, SYSTEM_STATE),
+	};
+}
+
 static int start_state(struct server *s, struct error *err)
 {
 	struct api *api = &s->api;
@@ -486,6 +506,7 @@ static int start_state(struct server *s, struct error *err)
 		.default_network = s->api.default_network,
 		.jail_dir = jail_dir(s),
 		.helper = { .socket = config_text(&s->config, CONFIG_NETWORK_HELPER) },
+		.host_files = host_files(s),
 		.dns_port = (uint16_t)config_number(&s->config, CONFIG_NETWORK_DNS_PORT)
 	};
 	r = api_journal_start(api, err);
@@ -605,6 +626,7 @@ static void server_done(struct server *s)
 	free(s->agent_path);
 	free(s->libexec_dir);
 	free(s->names_path);
+	free(s->own_keys);
 	free(s->web_root);
 	home_done(&s->home);
 	close_keep_errno(s->lock_fd);

@@ -23,9 +23,10 @@ static const struct route routes[] = {
 	{ "POST", "/clock", call_clock, NULL },       { "POST", "/identity", call_identity, NULL },
 	{ "POST", "/stats", call_stats, NULL },       { "POST", "/ports", call_ports, NULL },
 	{ "POST", "/poweroff", call_poweroff, NULL }, { "POST", "/sync", call_sync, NULL },
-	{ "GET", "/tar/", NULL, tree_get },           { "PUT", "/tar/", NULL, tree_put },
-	{ "GET", "/files/", NULL, file_get },         { "HEAD", "/files/", NULL, file_head },
-	{ "PUT", "/files/", NULL, file_put },         { "DELETE", "/files/", NULL, file_delete },
+	{ "POST", "/home", call_home, NULL },         { "GET", "/tar/", NULL, tree_get },
+	{ "PUT", "/tar/", NULL, tree_put },           { "GET", "/files/", NULL, file_get },
+	{ "HEAD", "/files/", NULL, file_head },       { "PUT", "/files/", NULL, file_put },
+	{ "DELETE", "/files/", NULL, file_delete },
 };
 
 struct call {

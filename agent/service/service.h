@@ -105,7 +105,8 @@ typedef int call_fn(struct agent *agent, const json_t *body, json_t **ret_reply,
 /* Sets the error for what must not be done outside a VM. */
 int agent_refuse_outside(struct error *err);
 
-call_fn call_clock, call_identity, call_stats, call_ports, call_poweroff, call_execs, call_sync;
+call_fn call_clock, call_identity, call_stats, call_ports, call_poweroff, call_execs, call_sync,
+	call_home;
 
 /* Stops a shutdown's timer. */
 void power_done(struct agent *agent);

@@ -23,6 +23,8 @@
  *                          makes one), "ssh_host_keys": "remove" | "regenerate", "entropy":
  *                          hex, "mac": "02:…", "net": s as in banger.net=, "boot_id": UUID,
  *                          "hooks": true: runs what lies in /etc/banger/identity.d}
+ *   POST /home             any of {"authorized_keys": lines, "git_name": s, "git_email": s}, for
+ *                          root; see agent/service/home.c
  *   POST /clock            {"realtime_us": n}: sets the clock; {} only reads. Both reply
  *                          {"realtime_us": n, "adjusted_us": n}
  *   POST /stats            {} -> see agent/service/stats.c

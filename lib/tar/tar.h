@@ -10,6 +10,8 @@
  */
 #pragma once
 
+#include <sys/types.h>
+
 #include "lib/base/error.h"
 
 enum {
@@ -55,6 +57,11 @@ struct tar_part {
 	int dir_fd;
 	const char *names; /* NULL: all */
 	size_t len;
+	const char *name;     /* one file of the folder in place of all; NULL: none */
+	const char *as;       /* its name in the archive, or the folder's; NULL: as it is */
+	mode_t mode;          /* of that one file; 0: as it is */
+	size_t *ret_left_out; /* takes files and folders alone, and counts what is neither; NULL:
+				 takes all kinds */
 };
 /* Writes the parts one after the other as one archive; what two of them have should be the same. */
 int tar_write_parts(int out_fd, const struct tar_part *parts, size_t n, enum tar_owner owner,

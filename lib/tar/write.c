@@ -39,9 +39,11 @@ struct writer {
 	struct hard_link *links[HASH_SIZE];
 	size_t n_links;
 	enum tar_owner owner;
-	bool root;      /* as of tar_write_root() */
-	dev_t device;   /* with `root`: of the folder */
-	struct buf pax; /* extended header of the entry at hand */
+	mode_t mode;      /* of the files; 0: each its own */
+	size_t *left_out; /* as of struct tar_part */
+	bool root;        /* as of tar_write_root() */
+	dev_t device;     /* with `root`: of the folder */
+	struct buf pax;   /* extended header of the entry at hand */
 };
 
 /* --- bytes --- */
@@ -199,7 +201,8 @@ static int put_entry(struct writer *w, const struct stat *st, char type, uint64_
 	time_t seconds = st->st_mtim.tv_sec > 0 ? st->st_mtim.tv_sec : 0;
 	bool device = type == '3' || type == '4';
 
-	(void)tar_put_number(header.mode, sizeof(header.mode), st->st_mode & 07777);
+	(void)tar_put_number(header.mode, sizeof(header.mode),
+			     w->mode ? w->mode : st->st_mode & 07777);
 	(void)tar_put_number(header.major, sizeof(header.major), device ? major(st->st_rdev) : 0);
 	(void)tar_put_number(header.minor, sizeof(header.minor), device ? minor(st->st_rdev) : 0);
 	if (set_text(w, header.name, sizeof(header.name), "path", w->path) < 0 ||
@@ -362,8 +365,13 @@ static int put_symlink(struct writer *w, int dir_fd, const char *name, const str
 /* All kinds but folders. Sockets are left out: nobody listens in an archive. */
 static int put_file(struct writer *w, int dir_fd, const char *name, const struct stat *st)
 {
-	const char *first = st->st_nlink > 1 ? known_link(w, st) : NULL;
+	const char *first;
 
+	if (w->left_out && !S_ISREG(st->st_mode)) {
+		++*w->left_out;
+		return 0;
+	}
+	first = st->st_nlink > 1 ? known_link(w, st) : NULL;
 	if (first)
 		return put_entry(w, st, '1', 0, first);
 	switch (st->st_mode & S_IFMT) {
@@ -533,24 +541,6 @@ int tar_write_root(int out_fd, int dir_fd, struct error *err)
 	return r;
 }
 
-int tar_write_file(int out_fd, int dir_fd, const char *name, struct error *err)
-{
-	struct writer *w = writer_new(out_fd, err);
-	struct stat st;
-	int r;
-
-	if (!w)
-		return -ENOMEM;
-	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		r = error_errno(err, -errno, "look at %.300s", name);
-	else
-		r = set_name(w, 0, name, false);
-	if (r == 0)
-		r = finish(w, put_file(w, dir_fd, name, &st));
-	writer_free(w);
-	return r;
-}
-
 static int put_name(struct writer *w, int dir_fd, const char *name)
 {
 	const char *slash = strrchr(name, '/');
@@ -582,6 +572,26 @@ static int put_names(struct writer *w, const struct tar_part *part)
 	return r;
 }
 
+static int put_part(struct writer *w, const struct tar_part *part)
+{
+	struct stat st;
+	int r = set_name(w, 0, part->as ? part->as : (part->name ? part->name : ""),
+			 part->as && !part->name);
+
+	w->mode = part->name ? part->mode : 0;
+	w->left_out = part->ret_left_out;
+	if (r < 0 || part->names)
+		return r < 0 ? r : put_names(w, part);
+	if (!part->name && part->as)
+		r = fstat(part->dir_fd, &st) < 0 ? error_errno(w->err, -errno, "look at a folder")
+						 : put_entry(w, &st, '5', 0, "");
+	if (!part->name)
+		return r == 0 ? walk(w, part->dir_fd) : r;
+	if (fstatat(part->dir_fd, part->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return error_errno(w->err, -errno, "look at %.300s", part->name);
+	return put_file(w, part->dir_fd, part->name, &st);
+}
+
 int tar_write_parts(int out_fd, const struct tar_part *parts, size_t n, enum tar_owner owner,
 		    struct error *err)
 {
@@ -592,7 +602,7 @@ int tar_write_parts(int out_fd, const struct tar_part *parts, size_t n, enum tar
 		return -ENOMEM;
 	w->owner = owner;
 	for (size_t i = 0; r == 0 && i < n; i++)
-		r = parts[i].names ? put_names(w, &parts[i]) : walk(w, parts[i].dir_fd);
+		r = put_part(w, &parts[i]);
 	r = finish(w, r);
 	writer_free(w);
 	return r;
@@ -611,4 +621,11 @@ int tar_write_names(int out_fd, int dir_fd, const char *names, size_t len, enum 
 	const struct tar_part some = { .dir_fd = dir_fd, .names = names, .len = len };
 
 	return tar_write_parts(out_fd, &some, 1, owner, err);
+}
+
+int tar_write_file(int out_fd, int dir_fd, const char *name, struct error *err)
+{
+	const struct tar_part one = { .dir_fd = dir_fd, .name = name };
+
+	return tar_write_parts(out_fd, &one, 1, TAR_KEEP_OWNER, err);
 }

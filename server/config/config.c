@@ -86,6 +86,16 @@ static int check_word(enum config_key key, const char *text, struct error *err)
 	return 0;
 }
 
+/* Relative to what would be anybody's guess. */
+static int check_path(enum config_key key, const char *text, struct error *err)
+{
+	if (key != CONFIG_GUEST_KEYS || !text[0] || streq(text, "off") || text[0] == '/' ||
+	    str_has_prefix(text, "~/"))
+		return 0;
+	return error_set(err, ERR_INVALID, "%s.%s: '%.64s' is neither absolute, ~/… nor off",
+			 keys[key].section, keys[key].key, text);
+}
+
 int config_set(struct config *config, enum config_key key, const char *text,
 	       enum config_source source, struct error *err)
 {
@@ -98,6 +108,8 @@ int config_set(struct config *config, enum config_key key, const char *text,
 				 keys[key].section, keys[key].key);
 	r = keys[key].kind == NUMBER ? parse_number(&keys[key], text, &number, err)
 				     : check_word(key, text, err);
+	if (r == 0)
+		r = check_path(key, text, err);
 	if (r < 0)
 		return r;
 	(void)snprintf(v->text, sizeof(v->text), "%s", text);
@@ -140,12 +152,34 @@ struct reading {
 	struct error error; /* the first */
 };
 
+static int add_sync(struct config *config, const char *host, const char *value, struct error *err)
+{
+	int r;
+
+	if (config->n_sync == FILE_SYNC_MAX)
+		return error_set(
+			err, ERR_INVALID,
+			"more than %d lines in [file_sync]; name folders in place of files",
+			FILE_SYNC_MAX);
+	r = file_sync_parse(host, value, &config->sync[config->n_sync], err);
+	if (r == 0)
+		config->n_sync++;
+	return r;
+}
+
 /* Called by inih for each line that has a key; 0 makes it remember the line's number. */
 static int on_key(void *data, const char *section, const char *name, const char *value)
 {
 	struct reading *r = data;
 	struct error err;
 
+	if (streq(section, "file_sync")) {
+		if (add_sync(r->config, name, value ? value : "", &err) == 0)
+			return 1;
+		if (r->error.code == ERR_NONE)
+			r->error = err;
+		return 0;
+	}
 	for (size_t i = 0; i < CONFIG_KEY_MAX_; i++) {
 		if (!streq(keys[i].section, section) || !streq(keys[i].key, name))
 			continue;

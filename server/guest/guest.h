@@ -51,7 +51,8 @@ bool guest_is_up(const struct guest *guest);
 typedef void guest_reply_fn(void *data, const json_t *reply, const struct error *err);
 /*
  * POST `path` of the agent with `body` (stolen; may be NULL). `timeout_ms` bounds the whole
- * exchange. Paths: "/identity", "/poweroff", "/stats", "/ports", "/clock", "/sync": see
+ * exchange. Paths: "/identity", "/poweroff", "/stats", "/ports", "/clock", "/sync",
+ * "/home": see
  * lib/link/protocol.h.
  */
 void guest_call(struct guest *guest, const char *path, json_t *body, int timeout_ms,

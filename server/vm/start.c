@@ -14,6 +14,7 @@
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/proc/proc.h"
+#include "server/vm/host_files.h"
 #include "server/vm/identity.h"
 #include "server/vm/network.h"
 #include "server/vm/snapshot.h"
@@ -48,6 +49,7 @@ struct start {
 	char boot_id[40];            /* of the copy; "" : it keeps the one it has */
 	struct error identity_error; /* the loop's until wake_fd */
 	bool identified;
+	struct host_files host_files;
 };
 
 /* --- on the loop --- */
@@ -487,6 +489,12 @@ static int steps(struct start *s, struct error *err)
 	if (r == 0 && (s->with_memory || s->stranger)) {
 		op_stage(s->op, "identity");
 		r = wait_for_identity(s, err);
+	}
+	/* What wakes up goes on as it was. */
+	if (r == 0 && s->source != SOURCE_SUSPENDED) {
+		op_stage(s->op, "host files");
+		s->host_files.wake_fd = s->wake_fd;
+		r = vm_give_host_files(s->op, s->job, &s->host_files, err);
 	}
 	return r < 0 ? r : vm_on_loop(s->job, finish, s, err);
 }

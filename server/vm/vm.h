@@ -64,6 +64,18 @@ struct templates;
 struct snapshot;
 struct snapshots;
 
+/* What guests get of this host's files: see host_files.h. */
+struct file_sync;
+struct vm_host_files {
+	const char *home;   /* the owner's */
+	const char *keys;   /* file of public keys; NULL: none */
+	bool keys_are_ours; /* it need not be there */
+	bool git;
+	const struct file_sync *sync;
+	size_t n_sync;
+	bool beneath_home; /* nothing from elsewhere */
+};
+
 /* All borrowed for the life of `struct vms`. */
 struct vms_config {
 	struct loop *loop;
@@ -90,6 +102,7 @@ struct vms_config {
 		*default_network; /* of VMs that name none: "user", or "none" where it can't be */
 	struct helper_client helper; /* for VMs on the bridge, and jails */
 	const char *jail_dir;        /* of the helper; NULL: no jails */
+	struct vm_host_files host_files;
 	uint16_t dns_port;           /* where <name>.vm is answered; 0: nowhere */
 	struct snapshots *snapshots; /* see vms_set_snapshots() */
 	struct templates *templates; /* NULL: every boot is cold; see vms_set_templates() */

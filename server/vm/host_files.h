@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a guest gets of its host at each start: keys, who commits are by, and the files of
+ * [file_sync]. What can't be read here ends the start; what is not there is left out, and what the
+ * guest can't take (its disk may be full) is logged.
+ */
+#pragma once
+
+#include "server/config/file_sync.h"
+#include "server/vm/vm_internal.h"
+
+/* One giving; all zero but for `wake_fd` at first. It must live until the VM's process has ended,
+ * or vm_give_host_files() has succeeded. */
+struct host_files {
+	int wake_fd; /* eventfd of the worker; borrowed */
+	int archive_fd;
+	uint64_t sent;
+	uint64_t size;
+	struct guest_stream *stream; /* the loop's */
+	struct error error;
+	bool answered;
+};
+
+/* Worker, once the guest has its identity. */
+int vm_give_host_files(struct op *op, struct verb_job *job, struct host_files *files,
+		       struct error *err) MUST_USE;
