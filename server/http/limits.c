@@ -2,6 +2,7 @@
 #include "server/http/limits.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,11 +63,24 @@ struct client *client_new(struct clients *clients, int fd, uid_t uid)
 	if (!c)
 		return NULL;
 	*c = (struct client){ .owner = clients, .fd = fd, .uid = uid, .prev = c, .next = c };
-	clients->n++;
+	if (++clients->n > clients->most)
+		clients->most = clients->n;
 	client_idle(c);
 	if (clients->n > clients->max - clients->max / 8)
 		hang_up(clients->waiting.next);
 	return c;
+}
+
+/* Each connection had a piece of the heap, and pieces in use lie between those that are free: the
+ * allocator gives nothing back by itself after a crowd. */
+static void give_back(struct clients *clients)
+{
+	enum { CROWD = 64 };
+
+	if (clients->most < CROWD || clients->n > clients->most / 8)
+		return;
+	clients->most = clients->n;
+	(void)malloc_trim(0);
 }
 
 void client_free(struct client *c)
@@ -75,6 +89,7 @@ void client_free(struct client *c)
 		return;
 	client_busy(c);
 	c->owner->n--;
+	give_back(c->owner);
 	free(c);
 }
 

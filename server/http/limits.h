@@ -35,6 +35,7 @@ struct clients {
 	struct loop_timer *timer;
 	struct client waiting; /* ring, the oldest first */
 	unsigned int n, max;
+	unsigned int most; /* at once, since memory was last given back */
 	int64_t request_time_us;
 };
 
