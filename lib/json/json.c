@@ -14,7 +14,10 @@ json_t *json_parse(const char *data, size_t len, struct error *err)
 		return NULL;
 	}
 	value = json_loadb(data, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &je);
-	if (!value)
+	/* Without memory jansson fails and finds nothing wrong. */
+	if (!value && !je.text[0])
+		(void)error_errno(err, -ENOMEM, "read JSON");
+	else if (!value)
 		(void)error_set(err, ERR_BAD_REQUEST, "not valid JSON at line %d, column %d: %s",
 				je.line, je.column, je.text);
 	return value;

@@ -97,8 +97,12 @@ static int read_message(struct qmp *q, json_t **ret_message, struct error *err)
 		return r;
 	message = json_parse((const char *)buf_bytes(&q->in), len, err);
 	buf_consume(&q->in, len + 1);
-	if (!message)
+	if (!message) {
+		/* Not the fault of whoever asked. */
+		if (err->code == ERR_BAD_REQUEST)
+			err->code = ERR_INTERNAL;
 		return error_wrap(err, "what the VMM sent");
+	}
 	if (!json_is_object(message)) {
 		json_decref(message);
 		return error_set(err, ERR_INTERNAL, "the VMM sent something else than an object");

@@ -217,6 +217,7 @@ static void a_hostile_peer_ends_the_connection(void **state)
 		assert_int_equal(qmp_open(&q, peer_start(&p), &wait, &err), 0);
 		assert_true(qmp_call(&q, "stop", NULL, -1, NULL, &err) < 0);
 		assert_memory_equal(err.msg, "stop: ", 6);
+		assert_int_not_equal(err.code, ERR_BAD_REQUEST);
 		err = ERROR_INIT;
 		assert_true(qmp_call(&q, "stop", NULL, -1, NULL, &err) < 0);
 		assert_int_equal(err.code, ERR_UNAVAILABLE);
