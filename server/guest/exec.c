@@ -30,6 +30,9 @@ enum {
 	 * is woken once for both.
 	 */
 	RELEASE_AFTER_US = 20 * 1000,
+	/* For the news that the program runs, beyond the time that it was given. */
+	START_US = 10 * 1000 * 1000,
+	START_MAX_US = 30 * 1000 * 1000,
 };
 
 struct guest_exec {
@@ -39,6 +42,7 @@ struct guest_exec {
 	struct guest_exec_callbacks callbacks;
 	void *data;
 	char *start;                /* the START document until it has started; NULL: attach */
+	struct loop_timer *limit;   /* until it has started */
 	struct link_stream *stream; /* NULL: the link is down */
 	struct link_decoder decoder;
 	bool joined;  /* STDIN_ACK has come: the agent's view of the input is known */
@@ -97,6 +101,7 @@ static void exec_free(struct guest_exec *exec)
 	link_decoder_done(&exec->decoder);
 	buf_done(&exec->held);
 	buf_done(&exec->in);
+	loop_timer_free(exec->limit);
 	free(exec->start);
 	free(exec);
 }
@@ -371,6 +376,7 @@ static int on_started(struct guest_exec *exec, const uint8_t *payload, size_t le
 	if (!document)
 		return -EPROTO;
 	free(TAKE_PTR(exec->start));
+	loop_timer_free(TAKE_PTR(exec->limit));
 	if (exec->callbacks.started)
 		exec->callbacks.started(exec->data,
 					json_integer_value(json_object_get(document, "pid")));
@@ -430,6 +436,22 @@ static bool settle(struct guest_exec *exec, int r)
 		return false;
 	}
 	return true;
+}
+
+/* The guest stands still, or what was sent has got lost. Should it come to life, it forgets this.
+ */
+static void on_limit(void *data)
+{
+	struct guest_exec *exec = data;
+	struct guest_exec_end end = { .exited = false };
+
+	if (!exec->start || exec->leaving)
+		return;
+	(void)error_set(&end.error, ERR_TIMEOUT,
+			"the guest did not start the program in time; it may hang, see its logs");
+	exec->busy = true;
+	finish(exec, &end, true);
+	(void)settle(exec, 0);
 }
 
 static bool on_data(void *data, const uint8_t *bytes, size_t len)
@@ -544,6 +566,13 @@ static char *start_document(const struct guest_exec_spec *spec)
 	return ok ? json_text(document) : NULL;
 }
 
+static int64_t start_limit_us(int64_t timeout_ms)
+{
+	int64_t us = timeout_ms * 1000 + START_US;
+
+	return timeout_ms > 0 && us < START_MAX_US ? us : START_MAX_US;
+}
+
 int guest_exec_start(struct guest *guest, const char *exec_id, const struct guest_exec_spec *spec,
 		     const struct guest_exec_callbacks *callbacks, void *data,
 		     struct guest_exec **ret_exec, struct error *err)
@@ -560,9 +589,16 @@ int guest_exec_start(struct guest *guest, const char *exec_id, const struct gues
 				 LINK_STREAM_BUFFER - LINK_FRAME_HEADER);
 	}
 	r = exec_new(guest, exec_id, start, callbacks, data, ret_exec, err);
-	if (r == 0)
-		join(*ret_exec);
-	return r;
+	if (r < 0)
+		return r;
+	r = loop_timer_new(guest_loop(guest), on_limit, *ret_exec, &(*ret_exec)->limit);
+	if (r < 0) {
+		exec_free(*ret_exec);
+		return error_errno(err, r, "start a program in the guest");
+	}
+	loop_timer_set((*ret_exec)->limit, start_limit_us(spec->timeout_ms));
+	join(*ret_exec);
+	return 0;
 }
 
 int guest_exec_attach(struct guest *guest, const char *exec_id, uint64_t offset,
