@@ -35,7 +35,11 @@ struct listener {
 	struct clients clients;
 	bool tcp;
 	bool pumping;
-	bool again; /* asked for while pumping */
+	bool again;        /* asked for while pumping */
+	unsigned int open; /* connections */
+	bool starved;      /* a client could not be let in: descriptors or memory are short */
+	int64_t retry_us;  /* when to try that again */
+	int64_t told_us;   /* when the log was told, 0: never */
 };
 
 struct http_server {

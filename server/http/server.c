@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "lib/base/cleanup.h"
+#include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "server/http/embedded.h"
 #include "server/http/preview.h"
@@ -25,9 +26,47 @@ enum {
 	IDLE_TIMEOUT_S = 60,
 	/* Of each connection, for headers and as send buffer; cleared for each request. */
 	POOL_BYTES = 32 * 1024,
+	STARVED_US = 500 * 1000,
+	TELL_AGAIN_US = 60 * 1000 * 1000,
 };
 
 /* --- driving the daemons --- */
+
+/*
+ * What libmicrohttpd does when accept() fails for want of descriptors or memory: with connections
+ * open it takes no more until one of them closes, which may be hours away; without any it tries as
+ * fast as it can. Here the first is given a connection that closes at once, the second a rest.
+ */
+static void starved(struct listener *l)
+{
+	int64_t now = clock_mono_us();
+
+	if (l->told_us == 0 || now - l->told_us > TELL_AGAIN_US) {
+		log_warn("new clients have to wait: the server is out of descriptors or memory");
+		l->told_us = now;
+	}
+	if (l->retry_us <= now)
+		l->retry_us = now + STARVED_US;
+	if (l->open == 0)
+		loop_fd_set_events(l->source, 0);
+	loop_timer_set(l->timer, l->retry_us - now);
+}
+
+static void feed(struct listener *l)
+{
+	const struct sockaddr nobody = { .sa_family = AF_UNIX };
+	int pair[2];
+
+	if (l->open > 0) {
+		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+			return;
+		close_keep_errno(pair[1]);
+		/* It takes the descriptor, also when it fails. */
+		(void)MHD_add_connection(l->daemon, pair[0], &nobody, sizeof(nobody));
+	}
+	l->starved = false;
+	loop_fd_set_events(l->source, EPOLLIN);
+}
 
 static void pump(struct listener *l)
 {
@@ -38,11 +77,15 @@ static void pump(struct listener *l)
 		return;
 	}
 	l->pumping = true;
+	if (l->starved && clock_mono_us() >= l->retry_us)
+		feed(l);
 	(void)MHD_run(l->daemon);
 	l->pumping = false;
 	if (l->again) {
 		l->again = false;
 		loop_timer_set(l->timer, 0);
+	} else if (l->starved) {
+		starved(l);
 	} else if (MHD_get_timeout(l->daemon, &timeout_ms) == MHD_YES) {
 		loop_timer_set(l->timer, (int64_t)timeout_ms * 1000);
 	} else {
@@ -204,12 +247,16 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **s
 
 	if (what != MHD_CONNECTION_NOTIFY_STARTED) {
 		l->server->counts.connections--;
+		l->open--;
+		/* The next one is let in by a run after that of the close. */
+		listener_kick(l);
 		drop_unseen(*socket_context);
 		client_free(*socket_context);
 		*socket_context = NULL;
 		return;
 	}
 	l->server->counts.connections++;
+	l->open++;
 	fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
 	if (!l->tcp)
 		(void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len);
@@ -224,10 +271,12 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **s
 
 static void on_log(void *cls, const char *fmt, va_list ap)
 {
+	static const char no_accept[] = "Hit process or system resource limit";
+	struct listener *l = cls;
 	char text[256];
 
-	(void)cls;
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	l->starved |= strncmp(text, no_accept, strlen(no_accept)) == 0;
 	text[strcspn(text, "\n")] = '\0';
 	log_debug("libmicrohttpd: %s", text);
 }
@@ -282,7 +331,7 @@ static int listener_start(struct listener *l, int fd, struct error *err)
 	l->daemon = MHD_start_daemon(
 		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG |
 			(tls ? MHD_USE_TLS : 0U),
-		0, NULL, NULL, on_request, l, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+		0, NULL, NULL, on_request, l, MHD_OPTION_EXTERNAL_LOGGER, on_log, l,
 		MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_URI_LOG_CALLBACK, on_target, l,
 		MHD_OPTION_NOTIFY_COMPLETED, on_completed, l, MHD_OPTION_NOTIFY_CONNECTION,
 		on_connection, l, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
