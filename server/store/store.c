@@ -5,12 +5,18 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "lib/base/clock.h"
 #include "server/store/store_internal.h"
 
 /* "bngr": tells our databases from others (PRAGMA application_id). */
-enum { APPLICATION_ID = 0x626e6772, SCHEMA_VERSION = 1, BUSY_MS = 2000 };
+enum { APPLICATION_ID = 0x626e6772, SCHEMA_VERSION = 1 };
+
+/* For how long somebody else's lock is waited for, and for how long nothing is waited for after
+ * that was in vain: the caller is the loop's thread, which has others to serve. */
+enum { BUSY_MS = 2000, BUSY_STEP_MS = 10, BUSY_REST_US = 5 * 1000 * 1000 };
 
 /* Texts that are put together from literals: parentheses would undo that.
  * NOLINTNEXTLINE(bugprone-macro-parentheses) */
@@ -116,6 +122,22 @@ static int prepare_all(struct store *store, struct error *err)
 	return 0;
 }
 
+static int on_busy(void *data, int tries)
+{
+	static const struct timespec step = { .tv_nsec = BUSY_STEP_MS * 1000000L };
+	struct store *store = data;
+	int64_t now = clock_mono_us();
+
+	if (store->waited_us && now - store->waited_us < BUSY_REST_US)
+		return 0;
+	if (tries >= BUSY_MS / BUSY_STEP_MS) {
+		store->waited_us = now;
+		return 0;
+	}
+	(void)nanosleep(&step, NULL);
+	return 1;
+}
+
 static int open_steps(struct store *store, const char *path, struct error *err)
 {
 	int r;
@@ -124,7 +146,7 @@ static int open_steps(struct store *store, const char *path, struct error *err)
 			    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
 			    NULL) != SQLITE_OK)
 		return fail(store, err, "open");
-	(void)sqlite3_busy_timeout(store->db, BUSY_MS);
+	(void)sqlite3_busy_handler(store->db, on_busy, store);
 	r = exec_sql(store,
 		     "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;"
 		     "PRAGMA trusted_schema=OFF; PRAGMA cache_size=-1024;",
