@@ -173,8 +173,10 @@ int capture_write(struct capture *c, struct error *err)
 		op_stage(c->op, "pause");
 		wait = wait_of(c);
 		r = v.driver->pause(v.config, &wait, err);
-		if (r < 0)
+		if (r < 0) {
+			vm_doubt(c->job);
 			return r;
+		}
 	}
 	r = write_parts(c, &v, err);
 	if (r == 0 && !c->resume) {
@@ -185,9 +187,12 @@ int capture_write(struct capture *c, struct error *err)
 		op_stage(c->op, "resume");
 		wait = wait_of(c);
 		wait.cancel_fd = -1;
-		if (v.driver->resume(v.config, &wait, &resume_error) < 0 && r == 0) {
-			*err = resume_error;
-			r = error_wrap(err, "the VM was captured but does not go on");
+		if (v.driver->resume(v.config, &wait, &resume_error) < 0) {
+			vm_doubt(c->job);
+			if (r == 0) {
+				*err = resume_error;
+				r = error_wrap(err, "the VM was captured but does not go on");
+			}
 		}
 	}
 	if (r < 0 || !c->resume)

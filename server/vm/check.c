@@ -105,6 +105,16 @@ static void check_process(struct vm *vm)
 	}
 }
 
+static void settle(struct vm *vm)
+{
+	struct error err;
+
+	vm->doubt = VM_TOLD_AGAIN;
+	tell(vm, "a monitor that did not say whether the guest runs", "it is told again");
+	if (vm_hold_to_row(vm, &err) < 0)
+		log_fields(LOG_ERROR, "not told", "vm", vm->row.id, "error", err.msg, NULL);
+}
+
 static void check_at_rest(struct vm *vm)
 {
 	struct error err;
@@ -135,6 +145,8 @@ static void check_one(struct vm *vm)
 		vm_save(vm);
 	if (vm->op && !op_ended(vm->op))
 		return;
+	if (vm->doubt != VM_SURE && (vm->state == VM_RUNNING || vm->state == VM_PAUSED))
+		settle(vm);
 	switch (vm->state) {
 	case VM_STARTING:
 	case VM_RUNNING:
@@ -156,13 +168,16 @@ static void check_one(struct vm *vm)
 static void on_check(void *data)
 {
 	struct vms *vms = data;
+	bool soon = false;
 
 	for (struct vm *vm = vms->first; vm; vm = vm->next) {
 		check_one(vm);
+		/* It still has an operation. */
+		soon |= vm->doubt == VM_UNSURE;
 		/* The wall clock may have been set, or the host have slept, since the timer was. */
 		vm_arm_ttl(vm);
 	}
-	loop_timer_set(vms->check_timer, (int64_t)vms->c.check_s * 1000000);
+	loop_timer_set(vms->check_timer, soon ? VMS_SOON_US : (int64_t)vms->c.check_s * 1000000);
 }
 
 int vms_check_begin(struct vms *vms, struct error *err)

@@ -241,10 +241,10 @@ static int submit_create(struct vm *vm, const struct vm_spec *spec, const char *
 	} else {
 		r = vm_submit(vm, "vm.create", vm_run_start, &job, ret_op, err);
 	}
-	if (r < 0) {
-		(void)!vms_delete(vm->vms->c.store, vm->row.id, &ignored);
+	if (r < 0 && vms_delete(vm->vms->c.store, vm->row.id, &ignored) < 0)
+		vm_delete_later(vm, who, NULL, &ignored);
+	else if (r < 0)
 		vm_free(vm);
-	}
 	return r;
 }
 

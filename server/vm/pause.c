@@ -35,6 +35,7 @@ static int set_state(struct vm *vm, void *data, struct error *err)
 
 	if (r < 0)
 		return r;
+	vm->doubt = VM_SURE;
 	if (vm->state != state)
 		vm_set_state(vm, state, resume ? "running" : "paused",
 			     p->job->reason ? p->job->reason : "", p->job->who, p->op);
@@ -56,7 +57,32 @@ static int run_pause(struct op *op, void *data, struct error *err)
 		return r;
 	r = p.job->verb == VM_VERB_RESUME ? p.driver->resume(p.config, &wait, err)
 					  : p.driver->pause(p.config, &wait, err);
-	return r < 0 ? r : vm_on_loop(p.job, set_state, &p, err);
+	if (r < 0) {
+		vm_doubt(p.job);
+		return r;
+	}
+	return vm_on_loop(p.job, set_state, &p, err);
+}
+
+/* --- a monitor that was told and did not say that it had done it --- */
+
+static int doubt(struct vm *vm, void *data, struct error *err)
+{
+	(void)data;
+	(void)err;
+	/* One that hangs is told again by the checks that come anyway. */
+	if (vm->doubt != VM_SURE)
+		return 0;
+	vm->doubt = VM_UNSURE;
+	loop_timer_set(vm->vms->check_timer, VMS_SOON_US);
+	return 0;
+}
+
+void vm_doubt(const struct verb_job *job)
+{
+	struct error ignored;
+
+	(void)!vm_on_loop(job, doubt, NULL, &ignored);
 }
 
 static int submit(struct vm *vm, enum vm_verb verb, const char *kind, const char *reason,
@@ -92,11 +118,13 @@ int vm_resume(struct vm *vm, const char *who, struct op **ret_op, struct error *
 
 /*
  * A server that dies between the pause and the resume of a snapshot leaves a VMM whose guest stands
- * still although its row says that it runs. Telling one that runs to run changes nothing.
+ * still although its row says that it runs; so does a monitor that was told to pause and answered
+ * too late. Telling one that runs to run changes nothing.
  */
-int vm_let_run(struct vm *vm, struct error *err)
+int vm_hold_to_row(struct vm *vm, struct error *err)
 {
-	struct verb_job job = { .verb = VM_VERB_RESUME, .who = "server" };
+	struct verb_job job = { .verb = vm->state == VM_PAUSED ? VM_VERB_PAUSE : VM_VERB_RESUME,
+				.who = "server" };
 	struct op *op;
 
 	return vm_submit(vm, "vm.adopt", run_pause, &job, &op, err);

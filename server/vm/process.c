@@ -173,6 +173,7 @@ int vm_attach(struct vm *vm, const struct vmm_driver *driver, struct proc *proc,
 	vm->being_ended = false;
 	vm->ended = false;
 	vm->lost_told = false;
+	vm->doubt = VM_SURE;
 	vm->agent_up = false;
 	(void)snprintf(vm->row.vmm, sizeof(vm->row.vmm), "%s", driver->name);
 	vm->row.pid = vm->proc.pid;

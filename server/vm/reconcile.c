@@ -161,7 +161,7 @@ static void take_up_again(struct vm *vm)
 	else if (vm->state == VM_STOPPING)
 		r = vm_kill(vm, "server", &op, &err);
 	else if (vm->state == VM_RUNNING)
-		r = vm_let_run(vm, &err);
+		r = vm_hold_to_row(vm, &err);
 	else if (vm->state == VM_STOPPED && streq(vm->row.desired, "running") &&
 		 vm_is_stranger(vm->vms, vm->row.id))
 		r = vm_start(vm, "server", &op, &err);

@@ -257,9 +257,10 @@ static int give_up(struct vm *vm, void *data, struct error *err)
 	if (!s->attached && s->job->creating) {
 		struct error ignored;
 
-		if (vms_delete(vm->vms->c.store, vm->row.id, &ignored) < 0)
-			log_fields(LOG_ERROR, "row not removed", "vm", vm->row.id, "error",
-				   ignored.msg, NULL);
+		if (vms_delete(vm->vms->c.store, vm->row.id, &ignored) < 0) {
+			vm_delete_later(vm, s->job->who, op_id(s->op), &ignored);
+			return 0;
+		}
 		events_emit(vm->vms->c.events, &(struct event){ .kind = "vm.deleted",
 								.target = vm->row.id,
 								.target_name = vm->row.name,

@@ -154,3 +154,10 @@ void vm_set_state(struct vm *vm, enum vm_state state, const char *desired, const
 				     .data = json_pack("{s:s, s:s, s:s}", "state", vm->row.state,
 						       "from", from, "reason", vm->row.reason) });
 }
+
+void vm_delete_later(struct vm *vm, const char *by, const char *op_id, const struct error *why)
+{
+	log_fields(LOG_ERROR, "row not removed; it is tried again", "vm", vm->row.id, "error",
+		   why->msg, NULL);
+	vm_set_state(vm, VM_DELETING, "deleted", why->msg, by, op_id);
+}

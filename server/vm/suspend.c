@@ -123,10 +123,12 @@ static void let_go_on(const struct verb_job *job)
 	struct running v;
 	struct error err;
 
-	if (vm_on_loop(job, look, &v, &err) < 0 ||
-	    (v.wanted && v.driver->resume(v.config, &wait, &err) < 0))
-		log_fields(LOG_ERROR, "VM stands still after a failed suspend", "vm", job->id,
-			   "error", err.msg, NULL);
+	if (vm_on_loop(job, look, &v, &err) == 0 &&
+	    (!v.wanted || v.driver->resume(v.config, &wait, &err) == 0))
+		return;
+	vm_doubt(job);
+	log_fields(LOG_ERROR, "VM stands still after a failed suspend", "vm", job->id, "error",
+		   err.msg, NULL);
 }
 
 static int write_memory(struct op *op, struct verb_job *job, int dir, struct error *err)

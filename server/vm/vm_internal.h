@@ -37,9 +37,11 @@ struct vm {
 
 	struct vm_row row;
 	enum vm_state state;
-	char stored[16];     /* the state that the store has */
-	bool unsaved;        /* the store lacks what is known of state or process */
-	bool lost_told;      /* that its sockets are gone has been told */
+	char stored[16]; /* the state that the store has */
+	bool unsaved;    /* the store lacks what is known of state or process */
+	bool lost_told;  /* that its sockets are gone has been told */
+	/* That its guest runs, or stands still, as the row says; see vm_doubt(). */
+	enum { VM_SURE, VM_UNSURE, VM_TOLD_AGAIN } doubt;
 	struct vm_boot boot; /* paths; its VMM configuration is good while there is a process */
 
 	struct proc proc;
@@ -97,6 +99,8 @@ int vm_state_parse(const char *name, enum vm_state *ret_state) MUST_USE;
 /* The one function that assigns a state: writes the row, tells the world. */
 void vm_set_state(struct vm *vm, enum vm_state state, const char *desired, const char *reason,
 		  const char *by, const char *op_id);
+/* For a VM that has nothing but its row, which could not be removed: the next check goes on. */
+void vm_delete_later(struct vm *vm, const char *by, const char *op_id, const struct error *why);
 
 /* Writes what the store could not take before. */
 void vm_save(struct vm *vm);
@@ -169,8 +173,14 @@ int vm_end_process(struct op *op, struct verb_job *job, int polite_ms, enum vm_s
 /* start.c: worker */
 int vm_run_start(struct op *op, void *data, struct error *err);
 
-/* pause.c: sees to it that the guest of a running VM does run. */
-int vm_let_run(struct vm *vm, struct error *err) MUST_USE;
+/* check.c: until the next check, when there is something for it. */
+enum { VMS_SOON_US = 500 * 1000 };
+/* pause.c: sees to it that the guest of a running VM runs, and that of a paused one stands still.
+ */
+int vm_hold_to_row(struct vm *vm, struct error *err) MUST_USE;
+/* Worker: whether the guest runs is not known; the next check, which comes soon, holds it to its
+ * row. */
+void vm_doubt(const struct verb_job *job);
 /* vm_pause() for a reason that the row then gives; a static text. */
 int vm_pause_for(struct vm *vm, const char *reason, const char *who, struct op **ret_op,
 		 struct error *err) MUST_USE;
