@@ -313,6 +313,9 @@ class LifeTest(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.home, ignore_errors=True)
         self.server = Server(self.home, self.server_args)
         self.addCleanup(self.end)
+        self.furnish()
+
+    def furnish(self):
         if self.warm:
             prepare()
             clone(f"{BASE}/home", self.home)

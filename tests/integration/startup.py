@@ -63,6 +63,18 @@ class Startup(LifeTest):
             program = shutil.copy(SERVER, folder)
             self.assertIn("ermission denied", self.refused("--no-tcp", user=65534, program=program))
 
+    @unittest.skipIf(os.geteuid() != 0, "mounts")
+    def test_home_that_is_read_only(self):
+        self.server.start()
+        self.server.stop()
+        program = shutil.copy(SERVER, self.home)
+        with open(f"{self.home}/wrapper", "w", encoding="ascii") as f:
+            f.write('#!/bin/sh\nhome="$2"\nexec unshare -m --propagation private sh -c \'mount --bind "$0" "$0" && '
+                    f'mount -o remount,bind,ro "$0" && exec {program} "$@"\' "$home" "$@"\n')
+        os.chmod(f"{self.home}/wrapper", 0o755)
+        self.assertIn("Read-only file system", self.refused("--no-tcp", program=f"{self.home}/wrapper"))
+        self.server.start()
+
     def test_corrupt_database(self):
         os.makedirs(f"{self.home}/state", mode=0o700)
         with open(f"{self.home}/state/state.db", "wb") as f:
