@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -738,6 +739,7 @@ int main(int argc, char **argv)
 		(void)fprintf(stderr, "banger-server: %s\n", err.msg);
 		return 1;
 	}
+	(void)malloc_trim(0); /* what only the start needed */
 	/* Not before: a server that can't start says one thing only. */
 	if (s.driver)
 		log_fields(LOG_INFO, "VMM chosen", "vmm", s.driver->name, "why", s.vmm_why, NULL);

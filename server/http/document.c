@@ -47,7 +47,7 @@ static int read_param(struct document *d, struct operation *op, json_t *node, st
 	char where[128];
 
 	node = resolve(d, node);
-	p->name = json_string_value(json_object_get(node, "name"));
+	p->name = schema_keep_text(d->schemas, json_string_value(json_object_get(node, "name")));
 	in = json_string_value(json_object_get(node, "in"));
 	p->required = json_is_true(json_object_get(node, "required"));
 	p->rest = json_is_true(json_object_get(node, "x-banger-rest"));
@@ -139,7 +139,7 @@ static int read_body(struct document *d, struct operation *op, const json_t *nod
 			      err);
 }
 
-static int add_reply_types(struct operation *op, const json_t *content)
+static int add_reply_types(struct document *d, struct operation *op, const json_t *content)
 {
 	const char *type;
 	json_t *node;
@@ -156,7 +156,10 @@ static int add_reply_types(struct operation *op, const json_t *content)
 		if (!bigger)
 			return -ENOMEM;
 		op->reply_types = bigger;
-		op->reply_types[op->n_reply_types++] = type;
+		op->reply_types[op->n_reply_types] = schema_keep_text(d->schemas, type);
+		if (!op->reply_types[op->n_reply_types])
+			return -ENOMEM;
+		op->n_reply_types++;
 	}
 	return 0;
 }
@@ -173,7 +176,7 @@ static int read_replies(struct document *d, struct operation *op, const json_t *
 	json_object_foreach ((json_t *)(uintptr_t)responses, status, reply) {
 		if (status[0] != '2')
 			continue;
-		if (add_reply_types(op, json_object_get(resolve(d, reply), "content")) < 0)
+		if (add_reply_types(d, op, json_object_get(resolve(d, reply), "content")) < 0)
 			return error_errno(err, -ENOMEM, "OpenAPI document");
 	}
 	return 0;
@@ -206,7 +209,9 @@ static int read_reply_schemas(struct document *d, struct operation *op, const js
 			op->replies = bigger;
 			one = &bigger[op->n_replies];
 			one->status = (int)strtol(status, NULL, 10);
-			one->type = type;
+			one->type = schema_keep_text(d->schemas, type);
+			if (!one->type)
+				return error_errno(err, -ENOMEM, "OpenAPI document");
 			(void)snprintf(where, sizeof(where), "%s/responses/%s", op->id, status);
 			r = schema_compile(d->schemas, json_object_get(media, "schema"), where,
 					   &one->schema, err);
@@ -219,7 +224,7 @@ static int read_reply_schemas(struct document *d, struct operation *op, const js
 }
 #endif
 
-/* Properties of the items of a list, or of the one resource. */
+/* The names of the properties of a list's items, or of the one resource. */
 static int read_fields(struct document *d, struct operation *op, const json_t *node,
 		       struct error *err)
 {
@@ -227,13 +232,22 @@ static int read_fields(struct document *d, struct operation *op, const json_t *n
 	json_t *content = json_object_get(json_object_get(reply, "content"), "application/json");
 	json_t *schema = resolve(d, json_object_get(content, "schema"));
 	json_t *items = json_object_get(json_object_get(schema, "properties"), "items");
+	json_t *properties;
+	const char *name;
+	json_t *value;
 
 	if (!op->picks_fields)
 		return 0;
 	if (items)
 		schema = resolve(d, json_object_get(items, "items"));
-	op->fields = json_object_get(schema, "properties");
-	return op->fields ? 0 : fail(op, err, "takes `fields`, but replies with no known ones");
+	properties = json_object_get(schema, "properties");
+	if (!properties)
+		return fail(op, err, "takes `fields`, but replies with no known ones");
+	op->fields = json_object();
+	json_object_foreach (properties, name, value)
+		if (json_object_set_new(op->fields, name, json_null()) < 0)
+			return error_errno(err, -ENOMEM, "OpenAPI document");
+	return 0;
 }
 
 static int read_scope(struct operation *op, const json_t *node, struct error *err)
@@ -263,7 +277,8 @@ static int read_operation(struct document *d, struct operation *op, const json_t
 	const char *retry;
 	int r;
 
-	op->id = json_string_value(json_object_get(node, "operationId"));
+	op->id = schema_keep_text(d->schemas,
+				  json_string_value(json_object_get(node, "operationId")));
 	if (!op->id)
 		return fail(op, err, "has no operationId");
 	retry = json_string_value(json_object_get(node, "x-banger-retry"));
@@ -305,7 +320,9 @@ static int read_path(struct document *d, const char *path, const json_t *item, s
 			continue;
 		d->n_operations++;
 		op->method = (enum method)m;
-		op->path = path;
+		op->path = schema_keep_text(d->schemas, path);
+		if (!op->path)
+			return error_errno(err, -ENOMEM, "OpenAPI document");
 		r = read_operation(d, op, item, node, err);
 		if (r == 0) {
 			r = route_add(d->routes, op);
@@ -352,6 +369,8 @@ int document_load(const char *json, size_t len, struct document **ret_document, 
 		r = error_set(err, ERR_INTERNAL, "OpenAPI document: line %d: %s", je.line, je.text);
 	else
 		r = load(d, err);
+	/* What is needed of it has been taken: it is most of an idle server's memory. */
+	json_decref(TAKE_PTR(d->root));
 	if (r < 0) {
 		document_free(d);
 		return r;
@@ -368,11 +387,11 @@ void document_free(struct document *d)
 		free(d->operations[i].params);
 		free(d->operations[i].reply_types);
 		free(d->operations[i].replies);
+		json_decref(d->operations[i].fields);
 	}
 	free(d->operations);
 	route_free(d->routes);
 	schema_set_free(d->schemas);
-	json_decref(d->root);
 	free(d);
 }
 

@@ -60,14 +60,14 @@ struct operation {
 	size_t n_reply_types;
 	struct reply_schema *replies; /* of JSON replies; only where replies are checked */
 	size_t n_replies;
-	const json_t *fields; /* what `?fields=` may name: properties of what is replied; or NULL */
+	json_t *fields; /* what `?fields=` may name: properties of what is replied; or NULL */
 	const struct http_handler *handler;
 };
 
 struct route; /* a node of the router */
 
 struct document {
-	json_t *root;
+	json_t *root; /* while it is read */
 	struct schema_set *schemas;
 	struct operation *operations;
 	size_t n_operations;

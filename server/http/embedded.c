@@ -17,6 +17,7 @@
 	}
 
 EMBED(embedded_openapi_json, OPENAPI_JSON)
+EMBED(embedded_openapi_rules, OPENAPI_RULES)
 EMBED(embedded_openapi_json_gz, OPENAPI_JSON ".gz")
 EMBED(embedded_openapi_yaml, OPENAPI_YAML)
 EMBED(embedded_docs_html, DOCS_HTML)

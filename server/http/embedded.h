@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Files that are part of the program: the OpenAPI document in three forms, and as a page to read.
- */
+/* Files that are part of the program: the OpenAPI document in four forms, and as a page to read. */
 #pragma once
 
 #include <stddef.h>
@@ -12,6 +11,8 @@ struct embedded {
 
 struct embedded embedded_openapi_json(void);
 struct embedded embedded_openapi_json_gz(void);
+/* As JSON without its prose: what the router and the validator keep in memory. */
+struct embedded embedded_openapi_rules(void);
 struct embedded embedded_openapi_yaml(void);
 struct embedded embedded_docs_html(void);
 struct embedded embedded_docs_html_gz(void);

@@ -31,8 +31,11 @@ void violations_done(struct violations *v);
 void violations_add(struct violations *v, const char *pointer, const char *detail,
 		    const char *remedy);
 
-/* `root` is the whole document, for $ref; it must outlive the set. */
+/* `root` is the whole document, for $ref; it must be there while schemas are compiled, no longer.
+ */
 int schema_set_new(const json_t *root, struct schema_set **ret_set) MUST_USE;
+/* The same text, as long as the set is there; NULL: out of memory, or `text` is NULL. */
+const char *schema_keep_text(struct schema_set *set, const char *text);
 void schema_set_free(struct schema_set *set);
 
 /* Compiles one schema; *ret_schema belongs to the set. `where` says which one in errors. */

@@ -37,6 +37,12 @@ static int sub_schema(struct compiler *c, const json_t *node, const char *step,
 	return schema_compile(c->set, node, where, ret_schema, c->err);
 }
 
+static int keep_text(struct compiler *c, const char *text, const char **ret_text)
+{
+	*ret_text = schema_keep_text(c->set, text);
+	return *ret_text ? 0 : error_errno(c->err, -ENOMEM, "OpenAPI document");
+}
+
 /* --- keywords --- */
 
 static const struct {
@@ -117,9 +123,12 @@ static int kw_ref(struct compiler *c, const json_t *v)
 	if (!node)
 		return fail(c, "$ref points to nothing");
 	ref = calloc(1, sizeof(*ref));
-	if (!ref)
+	if (ref)
+		ref->target = schema_keep_text(c->set, target);
+	if (!ref || !ref->target) {
+		free(ref);
 		return error_errno(c->err, -ENOMEM, "OpenAPI document");
-	ref->target = target;
+	}
 	ref->next = c->set->refs;
 	c->set->refs = ref;
 	/* schema_compile() fills its output before it reads keywords, so that a cycle ends here. */
@@ -129,16 +138,23 @@ static int kw_ref(struct compiler *c, const json_t *v)
 	return 0;
 }
 
+static int keep_value(struct compiler *c, const json_t *v, const json_t **ret_value)
+{
+	if (json_array_append(c->set->values, (json_t *)(uintptr_t)v) < 0)
+		return error_errno(c->err, -ENOMEM, "OpenAPI document");
+	*ret_value = v;
+	return 0;
+}
+
 static int kw_enum(struct compiler *c, const json_t *v)
 {
-	c->s->one_of_values = v;
-	return json_array_size(v) ? 0 : fail(c, "enum must list values");
+	return json_array_size(v) ? keep_value(c, v, &c->s->one_of_values)
+				  : fail(c, "enum must list values");
 }
 
 static int kw_const(struct compiler *c, const json_t *v)
 {
-	c->s->constant = v;
-	return 0;
+	return keep_value(c, v, &c->s->constant);
 }
 
 static int number(struct compiler *c, const json_t *v, double *ret)
@@ -209,8 +225,7 @@ static int kw_pattern(struct compiler *c, const json_t *v)
 	if (regcomp(&c->s->pattern, text, REG_EXTENDED | REG_NOSUB) != 0)
 		return fail(c, "pattern is not an extended regular expression");
 	c->s->has_pattern = true;
-	c->s->pattern_text = text;
-	return 0;
+	return keep_text(c, text, &c->s->pattern_text);
 }
 
 static int kw_format(struct compiler *c, const json_t *v)
@@ -293,8 +308,8 @@ static int kw_all_of(struct compiler *c, const json_t *v)
 
 static int kw_remedy(struct compiler *c, const json_t *v)
 {
-	c->s->remedy = json_string_value(v);
-	return 0;
+	return json_is_string(v) ? keep_text(c, json_string_value(v), &c->s->remedy)
+				 : fail(c, "x-banger-remedy must be a string");
 }
 
 /* Says something to readers only, or is read elsewhere (properties and required, together). */
@@ -397,8 +412,9 @@ static int compile_properties(struct compiler *c, const json_t *node)
 		struct schema_property *p = &c->s->properties[c->s->n_properties];
 		int r;
 
-		p->name = name;
-		r = sub_schema(c, value, name, &p->schema);
+		r = keep_text(c, name, &p->name);
+		if (r == 0)
+			r = sub_schema(c, value, name, &p->schema);
 		if (r < 0)
 			return r;
 		c->s->n_properties++;
@@ -463,8 +479,21 @@ int schema_set_new(const json_t *root, struct schema_set **ret_set)
 	if (!set)
 		return -ENOMEM;
 	set->root = root;
+	set->texts = json_object();
+	set->values = json_array();
+	if (!set->texts || !set->values) {
+		schema_set_free(set);
+		return -ENOMEM;
+	}
 	*ret_set = set;
 	return 0;
+}
+
+const char *schema_keep_text(struct schema_set *set, const char *text)
+{
+	if (!text || json_object_set_new(set->texts, text, json_null()) < 0)
+		return NULL;
+	return json_object_iter_key(json_object_iter_at(set->texts, text));
 }
 
 void schema_set_free(struct schema_set *set)
@@ -489,5 +518,7 @@ void schema_set_free(struct schema_set *set)
 		set->refs = ref->next;
 		free(ref);
 	}
+	json_decref(set->texts);
+	json_decref(set->values);
 	free(set);
 }

@@ -62,7 +62,9 @@ struct schema_ref {
 };
 
 struct schema_set {
-	const json_t *root;
+	const json_t *root; /* NULL: no more to compile */
+	json_t *texts;      /* an object: its keys are the texts that are kept */
+	json_t *values;     /* an array of those of enum and const */
 	struct schema *first;
 	struct schema_ref *refs;
 };

@@ -354,7 +354,7 @@ static int listener_start(struct listener *l, int fd, struct error *err)
 
 static int start(struct http_server *s, struct error *err)
 {
-	const struct embedded own = embedded_openapi_json();
+	const struct embedded own = embedded_openapi_rules();
 	const char *given = s->config.document;
 	int fd;
 	int r;

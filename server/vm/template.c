@@ -18,9 +18,28 @@
 
 /* --- keys --- */
 
-void templates_key(const struct templates *t, const struct vm_row *row,
-		   char key[TEMPLATE_KEY_LEN + 1])
+/* Not before a key is asked for: an idle server has no use for libcrypto's tables. */
+static bool know_agent(struct templates *t)
 {
+	autoclose int fd = *t->agent_digest ? -1 : open(t->c.agent, O_RDONLY | O_CLOEXEC);
+	struct digest digest;
+	int r;
+
+	if (*t->agent_digest)
+		return true;
+	r = fd < 0 ? -errno : digest_file(fd, &digest);
+	if (r < 0) {
+		log_error("no VM starts from a template: read %s: %s", t->c.agent,
+			  strerrordesc_np(-r));
+		return false;
+	}
+	(void)snprintf(t->agent_digest, sizeof(t->agent_digest), "%s", digest.hex);
+	return true;
+}
+
+void templates_key(struct templates *t, const struct vm_row *row, char key[TEMPLATE_KEY_LEN + 1])
+{
+	bool known = know_agent(t);
 	const struct kernel_row *kernel = catalog_kernel_by_id(t->c.vms->c.catalog, row->kernel_id);
 	struct digest digest;
 	char text[2048];
@@ -31,7 +50,8 @@ void templates_key(const struct templates *t, const struct vm_row *row,
 		(long long)row->memory_mib, (long long)row->disk_mib, row->network, row->init);
 
 	key[0] = '\0';
-	if (n > 0 && (size_t)n < sizeof(text) && digest_bytes(text, (size_t)n, &digest) == 0)
+	if (known && n > 0 && (size_t)n < sizeof(text) &&
+	    digest_bytes(text, (size_t)n, &digest) == 0)
 		(void)snprintf(key, TEMPLATE_KEY_LEN + 1, "%.*s", TEMPLATE_KEY_LEN, digest.hex);
 }
 
@@ -189,7 +209,7 @@ int templates_open(const struct templates *t, const char *key)
 /* --- start and end --- */
 
 /* Still the template of the shape that it says it has? */
-static bool fits(const struct templates *t, const struct template *one)
+static bool fits(struct templates *t, const struct template *one)
 {
 	struct vm_row row = { .vcpus = one->vcpus,
 			      .memory_mib = one->memory_mib,
@@ -237,18 +257,6 @@ static int load_all(struct templates *t, struct error *err)
 	return 0;
 }
 
-static int digest_agent(struct templates *t, struct error *err)
-{
-	autoclose int fd = open(t->c.agent, O_RDONLY | O_CLOEXEC);
-	struct digest digest;
-	int r = fd < 0 ? -errno : digest_file(fd, &digest);
-
-	if (r < 0)
-		return error_errno(err, r, "read %s", t->c.agent);
-	(void)snprintf(t->agent_digest, sizeof(t->agent_digest), "%s", digest.hex);
-	return 0;
-}
-
 int templates_new(const struct templates_config *config, struct templates **ret_templates,
 		  struct error *err)
 {
@@ -261,8 +269,9 @@ int templates_new(const struct templates_config *config, struct templates **ret_
 	made_here(config->vms, &t->here);
 	t->dir = path_join(config->state_dir, "templates");
 	t->dir_fd = t->dir ? open_dir_create(t->dir, 0700) : -ENOMEM;
-	r = t->dir_fd < 0 ? error_errno(err, t->dir_fd, "open the folder of templates")
-			  : digest_agent(t, err);
+	r = t->dir_fd < 0 ? error_errno(err, t->dir_fd, "open the folder of templates") : 0;
+	if (r == 0 && access(t->c.agent, R_OK) < 0)
+		r = error_errno(err, -errno, "read %s", t->c.agent);
 	if (r == 0)
 		r = load_all(t, err);
 	if (r < 0) {

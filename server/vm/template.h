@@ -52,7 +52,7 @@ int templates_new(const struct templates_config *config, struct templates **ret_
 void templates_free(struct templates *templates);
 
 /* The key of the shape that a VM has. */
-void templates_key(const struct templates *templates, const struct vm_row *row,
+void templates_key(struct templates *templates, const struct vm_row *row,
 		   char key[TEMPLATE_KEY_LEN + 1]);
 /* NULL when there is none. */
 struct template *templates_find(struct templates *templates, const char *key);

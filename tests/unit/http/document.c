@@ -16,7 +16,7 @@ static void nothing(struct http_request *req, void *context)
 
 static struct document *load_embedded(void)
 {
-	const struct embedded e = embedded_openapi_json();
+	const struct embedded e = embedded_openapi_rules();
 	struct error err = ERROR_INIT;
 	struct document *d = NULL;
 
