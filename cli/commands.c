@@ -287,7 +287,8 @@ const struct command commands[] = {
 		.usage = "[VM…]",
 		.text = "Those that run, when none is named. MEMORY counts what clones have in "
 			"common in parts, PRIVATE is what is this VM's alone, PEAK the most memory "
-			"seen since the server started.",
+			"seen since the server started. IN GUEST and LOAD are what the guest says "
+			"of its own memory and processes.",
 		.max_args = ARGS_MAX,
 		.complete = COMPLETE_VMS,
 		.run = cmd_vm_stats,

@@ -18,6 +18,23 @@ static void bytes_cell(struct table *table, const json_t *o, const char *name)
 		table_cell(table, "-");
 }
 
+/* What the guest says of itself. */
+static void guest_cells(struct table *table, const json_t *guest)
+{
+	const json_t *load = json_array_get(json_object_get(guest, "load"), 0);
+	json_int_t used =
+		json_int(guest, "memory_total_bytes") - json_int(guest, "memory_available_bytes");
+
+	if (guest)
+		table_cellf(table, "%.1f MiB", (double)(used >> 10) / 1024);
+	else
+		table_cell(table, "-");
+	if (load)
+		table_cellf(table, "%.2f", json_number_value(load));
+	else
+		table_cell(table, "-");
+}
+
 static void print_line(struct table *table, const char *name, const json_t *stats)
 {
 	const json_t *now = json_object_get(stats, "now");
@@ -34,6 +51,7 @@ static void print_line(struct table *table, const char *name, const json_t *stat
 	bytes_cell(table, now, "disk_used_bytes");
 	bytes_cell(table, now, "disk_read_bytes");
 	bytes_cell(table, now, "disk_written_bytes");
+	guest_cells(table, json_object_get(stats, "guest"));
 }
 
 /* Asks for one VM; NULL with *ret_status set when that failed. */
@@ -44,7 +62,7 @@ static json_t *ask(struct cli *cli, const char *vm, int *ret_status)
 	autofree char *path = NULL;
 	struct client_request request = { .method = "GET" };
 
-	if (!escaped || asprintf(&path, "/vms/%s/stats", escaped) < 0) {
+	if (!escaped || asprintf(&path, "/vms/%s/stats?guest=true", escaped) < 0) {
 		*ret_status = EXIT_FAILED;
 		return NULL;
 	}
@@ -61,7 +79,7 @@ int cmd_vm_stats(struct cli *cli, const struct args *args)
 	int worst = 0;
 
 	table_init(&table, "NAME", "CPU", "MEMORY", "PRIVATE", "PEAK", "DISK", "READ", "WRITTEN",
-		   NULL);
+		   "IN GUEST", "LOAD", NULL);
 	if (!status && n == 0) {
 		list = cli_list(cli, "/vms", "&state=running", &status);
 		n = json_array_size(list);

@@ -502,6 +502,7 @@ static int start_state(struct server *s, struct error *err)
 		.disk_mib = (uint32_t)config_number(&s->config, CONFIG_VMS_DISK),
 		.overcommit_percent = (uint32_t)config_number(&s->config, CONFIG_VMS_OVERCOMMIT),
 		.check_s = (uint32_t)config_number(&s->config, CONFIG_VMS_CHECK),
+		.clock_s = (uint32_t)config_number(&s->config, CONFIG_VMS_CLOCK),
 		.disk_reserve_mib = (uint64_t)config_number(&s->config, CONFIG_VMS_DISK_RESERVE),
 		.vmm_version = s->probe.version,
 		.default_network = s->api.default_network,

@@ -40,14 +40,24 @@ static int64_t realtime_us(void)
 
 int call_clock(struct agent *agent, const json_t *body, json_t **ret_reply, struct error *err)
 {
-	static const struct json_field fields[] = { { "realtime_us", JSON_FIELD_I64, 0, false } };
-	int64_t wanted = -1;
+	struct {
+		int64_t realtime_us;
+		int64_t adjust_us;
+	} said = { .realtime_us = -1 };
+	static const struct json_field fields[] = {
+		{ "realtime_us", JSON_FIELD_I64, offsetof(__typeof__(said), realtime_us), false },
+		{ "adjust_us", JSON_FIELD_I64, offsetof(__typeof__(said), adjust_us), false },
+	};
 	int64_t before = realtime_us();
+	int64_t wanted;
 	int r;
 
-	r = body ? json_decode(body, fields, ARRAY_SIZE(fields), &wanted, err) : 0;
+	r = body ? json_decode(body, fields, ARRAY_SIZE(fields), &said, err) : 0;
 	if (r < 0)
 		return r;
+	wanted = said.realtime_us;
+	if (said.adjust_us && __builtin_add_overflow(realtime_us(), said.adjust_us, &wanted))
+		return error_set(err, ERR_INVALID, "adjust_us is out of range");
 	if (wanted >= 0 && !agent->in_guest)
 		return agent_refuse_outside(err);
 	if (wanted >= 0) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * {"uptime_us", "cpus", "cpu_busy_us", "cpu_idle_us": since boot and over all CPUs,
+ * {"realtime_us", "uptime_us", "cpus", "cpu_busy_us", "cpu_idle_us": since boot and over all CPUs,
  *  "memory_total_bytes", "memory_available_bytes", "swap_total_bytes", "swap_free_bytes",
  *  "disk_total_bytes", "disk_free_bytes": of the root file system,
  *  "load": [1, 5, 15 minutes], "processes", "execs_running",
@@ -149,6 +149,8 @@ int call_stats(struct agent *agent, const json_t *body, json_t **ret_reply, stru
 	add_load(to);
 	add_network(to);
 	put(to, "execs_running", agent->execs_running);
+	(void)clock_gettime(CLOCK_REALTIME, &ts);
+	put(to, "realtime_us", (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000);
 	*ret_reply = to;
 	return 0;
 }

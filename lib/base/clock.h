@@ -7,8 +7,9 @@
 /* Monotonic time in microseconds (CLOCK_MONOTONIC). */
 int64_t clock_mono_us(void);
 
-/* Wall clock time in milliseconds since the epoch. */
+/* Wall clock time since the epoch. */
 int64_t clock_wall_ms(void);
+int64_t clock_wall_us(void);
 
 /* From RFC 3339, "2026-01-31T12:00:00+01:00"; INT64_MIN for what is none. */
 int64_t clock_parse_ms(const char *text);

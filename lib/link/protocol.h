@@ -25,7 +25,8 @@
  *                          "hooks": true: runs what lies in /etc/banger/identity.d}
  *   POST /home             any of {"authorized_keys": lines, "git_name": s, "git_email": s}, for
  *                          root; see agent/service/home.c
- *   POST /clock            {"realtime_us": n}: sets the clock; {} only reads. Both reply
+ *   POST /clock            {"realtime_us": n} sets the clock, {"adjust_us": n} moves it; {} only
+ *                          reads. All reply
  *                          {"realtime_us": n, "adjusted_us": n}
  *   POST /stats            {} -> see agent/service/stats.c
  *   POST /ports            {} -> {"ports": [{"protocol", "address", "port", "pid", "process"}]}

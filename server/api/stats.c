@@ -2,18 +2,89 @@
 /* /vms/{vm}/stats and /stats: what VMs use of the host. */
 #include "server/vm/stats.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "lib/base/clock.h"
 #include "server/api/handlers.h"
 #include "server/vm/forward.h"
+#include "server/vm/guest_stats.h"
 #include "server/vm/idle.h"
 
 /* Without `since`, the last ten minutes. */
-enum { DEFAULT_MS = 600 * 1000 };
+enum { DEFAULT_MS = 600 * 1000, GUEST_MS = 5 * 1000 };
+
+static json_t *stats_of(const struct http_request *req, struct vm *vm)
+{
+	int64_t since_s = api_query_number(req, "since", -1);
+
+	return vm_stats_json(vm, since_s < 0 ? clock_wall_ms() - DEFAULT_MS : since_s * 1000);
+}
+
+/* A request that waits for its guest. */
+struct asking {
+	struct http_request *req; /* NULL: the client has left */
+	struct api *api;
+	char vm_id[ID_LEN + 1];
+	int64_t asked_us;
+};
+
+static void on_client_gone(void *data)
+{
+	struct asking *a = data;
+
+	a->req = NULL;
+}
+
+/* A guest that does not answer is no reason to hold back what the host knows. */
+static void on_guest(void *data, const json_t *said, const struct error *err)
+{
+	struct asking *a = data;
+	struct error gone = ERROR_INIT;
+	struct vm *vm;
+	json_t *o;
+
+	if (!a->req) {
+		free(a);
+		return;
+	}
+	vm = vms_find(a->api->vms, a->vm_id);
+	http_on_gone(a->req, NULL, NULL);
+	if (!vm) {
+		(void)error_set(&gone, ERR_NOT_FOUND, "the VM was deleted meanwhile");
+		http_reply_error(a->req, &gone, NULL);
+		free(a);
+		return;
+	}
+	o = stats_of(a->req, vm);
+	if (said)
+		(void)json_object_set_new(o, "guest",
+					  guest_stats_json(said, a->asked_us, clock_wall_us()));
+	else
+		(void)json_object_set_new(o, "guest_error", json_string(err->msg));
+	http_reply_json(a->req, 200, o);
+	free(a);
+}
+
+/* False when there is no guest that could answer. */
+static bool ask_guest(struct http_request *req, struct api *api, struct vm *vm)
+{
+	struct guest *guest = vm_get_state(vm) == VM_RUNNING ? vm_guest(vm) : NULL;
+	struct asking *a = guest ? calloc(1, sizeof(*a)) : NULL;
+
+	if (!a)
+		return false;
+	*a = (struct asking){ .req = req, .api = api, .asked_us = clock_wall_us() };
+	(void)snprintf(a->vm_id, sizeof(a->vm_id), "%s", vm_row(vm)->id);
+	http_on_gone(req, on_client_gone, a);
+	guest_call(guest, "/stats", NULL, GUEST_MS, on_guest, a);
+	return true;
+}
 
 void api_vm_stats(struct http_request *req, void *context)
 {
+	const char *guest = http_query(req, "guest");
 	struct api *api = context;
-	int64_t since_s = api_query_number(req, "since", -1);
 	struct vm *vm = NULL;
 	struct error err;
 
@@ -21,9 +92,9 @@ void api_vm_stats(struct http_request *req, void *context)
 		http_reply_error(req, &err, NULL);
 		return;
 	}
-	http_reply_json(
-		req, 200,
-		vm_stats_json(vm, since_s < 0 ? clock_wall_ms() - DEFAULT_MS : since_s * 1000));
+	if (guest && streq(guest, "true") && ask_guest(req, api, vm))
+		return;
+	http_reply_json(req, 200, stats_of(req, vm));
 }
 
 static json_t *forwards_json(struct vm *vm)

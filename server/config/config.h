@@ -55,6 +55,8 @@ const char *config_source_name(enum config_source source);
 	  "room on the host's disk below which no VM is created or started")                      \
 	X(VMS_CHECK, "vms", "check_s", NUMBER, 1, 86400, "60",                                    \
 	  "how often what is recorded of VMs is held against what is there, in seconds")          \
+	X(VMS_CLOCK, "vms", "clock_s", NUMBER, 1, 86400, "600",                                   \
+	  "how often the clocks of guests are held against this host's, in seconds")              \
 	X(VMS_NETWORK, "vms", "network", TEXT, 0, 0, "auto",                                      \
 	  "none, user or bridge for a VM that names none; auto: user where it can be had")        \
 	X(GUEST_KEYS, "guest", "authorized_keys", TEXT, 0, 0, "",                                 \

@@ -12,6 +12,7 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/clock.h"
 #include "lib/base/fs.h"
+#include "server/vm/clock.h"
 
 enum { VMM_MS = 120 * 1000, SYNC_MS = 20 * 1000 };
 
@@ -156,6 +157,15 @@ static int write_parts(struct capture *c, const struct view *v, struct error *er
 	return r;
 }
 
+/* It has stood still for as long as that took. */
+static int set_clock(struct vm *vm, void *data, struct error *err)
+{
+	(void)data;
+	(void)err;
+	vm_clock_set(vm);
+	return 0;
+}
+
 int capture_write(struct capture *c, struct error *err)
 {
 	struct view v = { .work = NULL };
@@ -194,6 +204,7 @@ int capture_write(struct capture *c, struct error *err)
 				r = error_wrap(err, "the VM was captured but does not go on");
 			}
 		}
+		(void)!vm_on_loop(c->job, set_clock, NULL, &resume_error);
 	}
 	if (r < 0 || !c->resume)
 		return r;

@@ -15,18 +15,11 @@
 #include <unistd.h>
 
 #include "lib/base/cleanup.h"
-#include "lib/base/clock.h"
 #include "lib/base/fs.h"
+#include "server/vm/clock.h"
 #include "server/vm/network.h"
 
 #define MARK "stranger"
-
-static void ignore_reply(void *data, const json_t *reply, const struct error *err)
-{
-	(void)data;
-	(void)reply;
-	(void)err;
-}
 
 static void hex_of(const unsigned char *bytes, size_t n, char *ret_hex)
 {
@@ -60,9 +53,7 @@ void vm_identify(struct vm *vm, bool stranger, const char *boot_id, guest_reply_
 	vm_network_word(vm, net, sizeof(net));
 	if (net[0])
 		(void)json_object_set_new(identity, "net", json_string(net));
-	guest_call(vm->guest, "/clock",
-		   json_pack("{s:I}", "realtime_us", (json_int_t)clock_wall_ms() * 1000),
-		   VM_IDENTITY_MS, ignore_reply, NULL);
+	vm_clock_set(vm);
 	guest_call(vm->guest, "/identity", identity, VM_IDENTITY_MS, fn, data);
 }
 

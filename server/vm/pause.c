@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "lib/base/clock.h"
-#include "server/vm/vm_internal.h"
+#include "server/vm/clock.h"
 
 enum { PAUSE_DEADLINE_MS = 10 * 1000 };
 
@@ -36,6 +36,8 @@ static int set_state(struct vm *vm, void *data, struct error *err)
 	if (r < 0)
 		return r;
 	vm->doubt = VM_SURE;
+	if (resume)
+		vm_clock_set(vm);
 	if (vm->state != state)
 		vm_set_state(vm, state, resume ? "running" : "paused",
 			     p->job->reason ? p->job->reason : "", p->job->who, p->op);

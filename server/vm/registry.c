@@ -7,6 +7,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/fs.h"
 #include "lib/json/json.h"
+#include "server/vm/clock.h"
 #include "server/vm/execs_internal.h"
 #include "server/vm/forward_internal.h"
 #include "server/vm/stats.h"
@@ -240,6 +241,8 @@ int vms_new(const struct vms_config *config, struct vms **ret_vms, struct error 
 		r = vms_reconcile(vms, err);
 	if (r == 0)
 		r = vms_check_begin(vms, err);
+	if (r == 0)
+		r = vms_clock_begin(vms, err);
 	if (r < 0) {
 		vms_free(vms);
 		return r;
@@ -254,6 +257,7 @@ void vms_free(struct vms *vms)
 		return;
 	vms_sampler_free(vms->sampler);
 	loop_timer_free(vms->check_timer);
+	loop_timer_free(vms->clock_timer);
 	while (vms->first)
 		vm_free(vms->first);
 	close_keep_errno(vms->vms_fd);

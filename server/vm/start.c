@@ -14,6 +14,7 @@
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/proc/proc.h"
+#include "server/vm/clock.h"
 #include "server/vm/host_files.h"
 #include "server/vm/identity.h"
 #include "server/vm/network.h"
@@ -185,6 +186,15 @@ static void on_identity(void *data, const json_t *reply, const struct error *err
 		s->identity_error = *err;
 	__atomic_store_n(&s->identified, true, __ATOMIC_RELEASE);
 	(void)!write(s->wake_fd, &one, sizeof(one));
+}
+
+/* What has booted has read the time from a clock of whole seconds, or from none. */
+static int set_clock(struct vm *vm, void *data, struct error *err)
+{
+	(void)data;
+	(void)err;
+	vm_clock_set(vm);
+	return 0;
 }
 
 static int identify(struct vm *vm, void *data, struct error *err)
@@ -490,6 +500,8 @@ static int steps(struct start *s, struct error *err)
 	if (r == 0 && (s->with_memory || s->stranger)) {
 		op_stage(s->op, "identity");
 		r = wait_for_identity(s, err);
+	} else if (r == 0) {
+		r = vm_on_loop(s->job, set_clock, NULL, err);
 	}
 	/* What wakes up goes on as it was. */
 	if (r == 0 && s->source != SOURCE_SUSPENDED) {

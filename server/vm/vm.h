@@ -95,6 +95,7 @@ struct vms_config {
 	uint32_t memory_mib;
 	uint32_t disk_mib;
 	uint32_t overcommit_percent; /* of the host's memory that may be promised */
+	uint32_t clock_s;            /* how often guests' clocks are looked at */
 	uint32_t check_s;            /* how often rows are held against truth */
 	uint64_t disk_reserve_mib;   /* room that must stay on the host's disk */
 	const char *vmm_version;

@@ -57,8 +57,10 @@ struct vm {
 	bool degraded;
 	bool ended; /* since wake_fd was set: the process has ended */
 	char end_reason[256];
-	json_t *stages;    /* of the last start */
-	struct op *op;     /* the latest, referenced */
+	json_t *stages; /* of the last start */
+	struct op *op;  /* the latest, referenced */
+	unsigned int clock_turn;
+	int64_t clock_us;  /* when its clock was last looked at, monotonic */
 	int64_t active_us; /* last activity, monotonic */
 	struct loop_timer *ttl_timer;
 	struct loop_timer *idle_timer;
@@ -76,6 +78,8 @@ struct vms {
 	size_t count;
 	uint64_t untold; /* changes of views that left no row and no event; see vms_version() */
 	struct loop_timer *check_timer;
+	struct loop_timer *clock_timer;
+	int64_t clock_apart_us;      /* the wall clock from the monotonic one, at the last look */
 	struct vms_sampler *sampler; /* NULL until the first VM has a process */
 	int vms_fd;                  /* <state>/vms */
 	int run_fd;                  /* <runtime>/vm */

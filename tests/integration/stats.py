@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What VMs use of the host is measured, and a host that runs out of disk holds its VMs back."""
 import os
+import signal
+import subprocess
 import time
 import unittest
 
@@ -53,6 +55,64 @@ class Stats(LifeTest):
         for name in ("a", "b"):
             self.server.delete(name)
         self.assert_nothing_left()
+
+    def test_a_guest_says_how_it_is(self):
+        self.server.start()
+        self.server.create("a")
+        self.assertNotIn("guest", self.stats("a"))
+        guest = self.stats("a", "?guest=true")["guest"]
+        table = subprocess.run([os.environ["BANGER_CLI"], "vm", "stats", "a"], capture_output=True, check=True, text=True,
+                               env={**os.environ, "BANGER_SERVER": self.server.socket}).stdout
+        self.assertRegex(table, r"(?m)^a .* [0-9.]+ MiB +[0-9.]+$")
+        self.assertEqual(1, guest["cpus"])
+        self.assertTrue(100 << 20 > guest["memory_total_bytes"] > guest["memory_available_bytes"] > 0, guest)
+        self.assertTrue(64 << 20 >= guest["disk_total_bytes"] > guest["disk_free_bytes"] > 0, guest)
+        self.assertEqual(3, len(guest["load"]))
+        self.assertIn("lo", [n["name"] for n in guest["networks"]])
+        self.assertGreater(guest["processes"], 0)
+        self.server.run("a", "dd", "if=/dev/zero", "of=/root/fill", "bs=1M", "count=8")
+        later = self.stats("a", "?guest=true")["guest"]
+        self.assertLess(later["disk_free_bytes"], guest["disk_free_bytes"])
+        self.assertGreater(later["cpu_busy_us"] + later["cpu_idle_us"], guest["cpu_busy_us"] + guest["cpu_idle_us"])
+        self.server.must(200, "POST", "/vms/a/pause", wait=60)
+        found = self.stats("a", "?guest=true")
+        self.assertNotIn("guest", found)
+        self.assertNotIn("guest_error", found)
+        # One that stands still without a word: the host's figures come all the same.
+        self.server.must(200, "POST", "/vms/a/resume", wait=60)
+        pid = next(iter(self.server.vmms()))
+        os.kill(pid, signal.SIGSTOP)
+        self.addCleanup(os.kill, pid, signal.SIGCONT)
+        self.assertIn("in time", self.stats("a", "?guest=true")["guest_error"])
+        os.kill(pid, signal.SIGCONT)
+
+    def off_ms(self, vm):
+        return abs(self.stats(vm, "?guest=true")["guest"]["clock_off_ms"])
+
+    def test_clocks_are_right_however_a_guest_came_to_run(self):
+        self.server.start()
+        self.server.create("a")
+        self.server.create("cold", boot="cold")
+        for vm in ("a", "cold"):
+            self.assertLess(self.off_ms(vm), 200, vm)
+        for away, back in (("suspend", "resume"), ("pause", "resume")):
+            self.server.must(200, "POST", f"/vms/a/{away}", wait=100)
+            time.sleep(2)
+            self.server.must(200, "POST", f"/vms/a/{back}", wait=100)
+            self.assertLess(self.off_ms("a"), 200, away)
+        snapshot = self.server.must(201, "POST", "/vms/a/snapshots", {}, wait=100)["id"]
+        self.assertLess(self.off_ms("a"), 200)
+        time.sleep(1)
+        self.server.must(200, "POST", "/vms/a/restore", {"snapshot": snapshot}, wait=100)
+        self.assertLess(self.off_ms("a"), 200)
+        # And every so often, also by a server that found the VM running.
+        self.server.stop()
+        os.makedirs(f"{self.home}/config", mode=0o700, exist_ok=True)
+        with open(f"{self.home}/config/banger.conf", "w", encoding="utf-8") as f:
+            f.write("[vms]\nclock_s = 1\n")
+        self.server.start()
+        self.server.run("a", "date", "-s", "2001-02-03 04:05:06")
+        wait_until(lambda: self.off_ms("a") < 200, "the clock is right again", 30)
 
     def test_a_nearly_full_disk_pauses_those_who_run(self):
         self.server.start()
