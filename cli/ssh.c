@@ -151,6 +151,63 @@ static int open_home(struct cli *cli, const struct args *args, struct ssh_home *
 	return ssh_home_open(folder, server, home, &err) < 0 ? cli_fail(cli, &err) : 0;
 }
 
+/* Takes those that are there out of `hosts`. False when not all could be asked for. */
+static bool keep_those_there(struct cli *cli, json_t *hosts)
+{
+	json_auto_t *there = json_object();
+	autofree char *cursor = NULL;
+	const json_t *one;
+	size_t i;
+
+	do {
+		struct client_reply reply CLEANUP(client_reply_done) = { 0 };
+		struct client_request request = { .method = "GET" };
+		struct error ignored = ERROR_INIT;
+		autofree char *path = NULL;
+
+		if (asprintf(&path, "/vms?limit=1000&fields=name%s%s", cursor ? "&cursor=" : "",
+			     cursor ? cursor : "") < 0)
+			return false;
+		request.path = path;
+		if (client_do(cli->client, &request, &reply, &ignored) < 0 || reply.status != 200)
+			return false;
+		json_array_foreach (json_object_get(reply.json, "items"), i, one)
+			(void)json_object_set_new(there, json_str(one, "name"), json_true());
+		free(cursor);
+		cursor = *json_str(reply.json, "next_cursor")
+				 ? client_escape(json_str(reply.json, "next_cursor"))
+				 : NULL;
+	} while (cursor);
+	for (i = json_array_size(hosts); i-- > 0;) {
+		char name[NAME_MAX_ + 1];
+
+		if (!take_name(json_string_value(json_array_get(hosts, i)), name) ||
+		    json_object_get(there, name))
+			(void)json_array_remove(hosts, i);
+	}
+	return true;
+}
+
+/*
+ * Keys of VMs that somebody else deleted. The names are read before the VMs are asked for: what is
+ * pinned from then on is of a VM that is there.
+ */
+static void forget_the_gone(struct cli *cli, const struct ssh_home *home, const char *name)
+{
+	json_auto_t *hosts = ssh_home_known(home);
+	struct error ignored = ERROR_INIT;
+	autofree char *host = NULL;
+
+	if (asprintf(&host, "%s.vm", name) < 0)
+		return;
+	for (size_t i = json_array_size(hosts); i-- > 0;)
+		if (streq(json_string_value(json_array_get(hosts, i)), host))
+			(void)json_array_remove(hosts, i);
+	if (json_array_size(hosts) > 0 && keep_those_there(cli, hosts) &&
+	    json_array_size(hosts) > 0)
+		(void)!ssh_home_drop(home, hosts, &ignored);
+}
+
 int cmd_ssh_proxy(struct cli *cli, const struct args *args)
 {
 	struct ssh_home home CLEANUP(ssh_home_done) = { .dir = NULL };
@@ -168,6 +225,8 @@ int cmd_ssh_proxy(struct cli *cli, const struct args *args)
 	status = open_home(cli, args, &home);
 	if (status == 0)
 		status = cli_connect(cli, args);
+	if (status == 0)
+		forget_the_gone(cli, &home, name);
 	if (status == 0)
 		status = exchange_keys(cli, &home, name, port);
 	return status ? status : tunnel_run(cli, name, port);

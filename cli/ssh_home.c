@@ -272,6 +272,70 @@ int ssh_home_pin(const struct ssh_home *home, const char *name, const char *keys
 	return r < 0 ? error_errno(err, r, "write %.300s", home->known_hosts) : n;
 }
 
+/* Length of the host's name at the beginning of a line that add_keys() made, or 0. */
+static size_t host_len(const char *line)
+{
+	size_t n = strcspn(line, ",\n ");
+
+	return line[n] == ',' ? n : 0;
+}
+
+static bool is_among(const json_t *hosts, const char *host, size_t len)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach (hosts, i, one)
+		if (json_string_length(one) == len &&
+		    memcmp(json_string_value(one), host, len) == 0)
+			return true;
+	return false;
+}
+
+json_t *ssh_home_known(const struct ssh_home *home)
+{
+	autofree char *text = NULL;
+	json_t *hosts = json_array();
+	size_t len = 0;
+
+	if (read_file(home->known_hosts, FILE_MAX, &text, &len) < 0)
+		return hosts;
+	for (const char *line = text; *line;) {
+		size_t n = host_len(line);
+
+		if (n > 0 && !is_among(hosts, line, n))
+			(void)json_array_append_new(hosts, json_stringn(line, n));
+		line += strcspn(line, "\n");
+		line += *line == '\n';
+	}
+	return hosts;
+}
+
+int ssh_home_drop(const struct ssh_home *home, const json_t *hosts, struct error *err)
+{
+	autoclose int dir = lock_dir(home, err);
+	struct buf b CLEANUP(buf_done) = { 0 };
+	autofree char *old = NULL;
+	size_t old_len = 0;
+	int r;
+
+	buf_init(&b, FILE_MAX);
+	if (dir < 0)
+		return dir;
+	r = read_file_at(dir, KNOWN_HOSTS, FILE_MAX, &old, &old_len);
+	for (const char *line = old; r == 0 && *line;) {
+		size_t len = strcspn(line, "\n");
+
+		len += line[len] == '\n';
+		if (!is_among(hosts, line, host_len(line)))
+			r = buf_append(&b, line, len);
+		line += len;
+	}
+	if (r == 0 && buf_len(&b) != old_len)
+		r = write_file_at(dir, KNOWN_HOSTS, buf_bytes(&b), buf_len(&b), 0600);
+	return r < 0 ? error_errno(err, r, "write %.300s", home->known_hosts) : 0;
+}
+
 int ssh_home_forget(const char *home, const char *vm, struct error *err)
 {
 	struct home paths CLEANUP(home_done) = { 0 };

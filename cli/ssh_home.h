@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <jansson.h>
 #include <stdbool.h>
 
 #include "lib/base/error.h"
@@ -40,6 +41,11 @@ int ssh_home_options(const struct ssh_home *home, char *ret_options[SSH_OPTIONS]
  */
 int ssh_home_pin(const struct ssh_home *home, const char *name, const char *keys,
 		 struct error *err) MUST_USE;
+/* Names of the hosts whose keys are kept, as a list of strings. New reference; empty where nothing
+ * can be read. */
+json_t *ssh_home_known(const struct ssh_home *home);
+/* The host keys of these hosts go: a list as of ssh_home_known(). */
+int ssh_home_drop(const struct ssh_home *home, const json_t *hosts, struct error *err) MUST_USE;
 /* The host keys of the VM `vm` go; makes nothing. `home` as above. */
 int ssh_home_forget(const char *home, const char *vm, struct error *err) MUST_USE;
 

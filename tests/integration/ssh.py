@@ -83,9 +83,21 @@ class Ssh(LifeTest):
         self.assertEqual(1, len(self.known()))
         self.assertNotEqual(before, self.known())
 
+        # Another one, deleted by somebody who knows nothing of this host's files: the next connection drops its keys.
+        with open(f"{self.ssh_dir}/known_hosts", "a", encoding="utf-8") as f:
+            for name in ("gone", "plain"):
+                f.write(f"{name}.vm,[{name}.vm]:* {self.known()[0][1]} {self.known()[0][2]}\n")
+            f.write("elsewhere.example ssh-ed25519 AAAA\n")
+        self.cli("ssh", "web", "--", "true")
+        self.assertEqual(["elsewhere.example", "plain.vm,[plain.vm]:*", "web.vm,[web.vm]:*"],
+                         sorted(entry[0] for entry in self.known()))
+        self.server.delete("plain")
+        self.cli("ssh", "web", "--", "true")
+        self.assertEqual(["elsewhere.example", "web.vm,[web.vm]:*"], sorted(entry[0] for entry in self.known()))
+
         self.plain_ssh()
-        self.cli("vm", "delete", "web", "plain")
-        self.assertEqual([], self.known())
+        self.cli("vm", "delete", "web")
+        self.assertEqual(["elsewhere.example"], [entry[0] for entry in self.known()])
 
     def plain_ssh(self):
         config = f"{self.dir}/.ssh/config"
