@@ -4,6 +4,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,18 +15,40 @@
 
 enum { READ_BYTES = 256 * 1024, SPARSE_BLOCK = 64 * 1024 };
 
+static EVP_MD *sha256; /* as long as the program lives */
+
+static void to_hex(const unsigned char *bytes, size_t len, char *hex)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < len; i++) {
+		hex[2 * i] = digits[bytes[i] >> 4];
+		hex[2 * i + 1] = digits[bytes[i] & 15];
+	}
+	hex[2 * len] = '\0';
+}
+
 void digest_abandon(struct digest_stream *stream)
 {
 	EVP_MD_CTX_free(stream->ctx);
 	stream->ctx = NULL;
 }
 
+/* OpenSSL would look it up by its name each time. */
+static void find_sha256(void)
+{
+	sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+}
+
 int digest_start(struct digest_stream *stream)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	(void)pthread_once(&once, find_sha256);
 	stream->ctx = EVP_MD_CTX_new();
 	if (!stream->ctx)
 		return -ENOMEM;
-	if (EVP_DigestInit_ex(stream->ctx, EVP_sha256(), NULL) != 1) {
+	if (!sha256 || EVP_DigestInit_ex(stream->ctx, sha256, NULL) != 1) {
 		digest_abandon(stream);
 		return -EIO;
 	}
@@ -46,8 +69,7 @@ int digest_finish(struct digest_stream *stream, struct digest *ret_digest)
 	digest_abandon(stream);
 	if (ok != 1 || len * 2 != DIGEST_HEX)
 		return -EIO;
-	for (unsigned int i = 0; i < len; i++)
-		(void)snprintf(ret_digest->hex + (size_t)i * 2, 3, "%02x", md[i]);
+	to_hex(md, len, ret_digest->hex);
 	return 0;
 }
 

@@ -19,7 +19,8 @@ struct templates;
 struct snapshots;
 struct runs;
 
-/* A page of a list that was made: good for the same target while nothing has changed. */
+/* A page of a list, or one resource, as text: good for the same target while nothing has changed.
+ */
 struct kept_page {
 	char *target; /* NULL: none here */
 	char *link;   /* NULL on the last page */
@@ -27,7 +28,7 @@ struct kept_page {
 	uint64_t version;
 };
 
-enum { API_KEPT_PAGES = 4 };
+enum { API_KEPT_PAGES = 4, API_KEPT_VIEWS = 64 };
 
 /* What handlers work on: their `context`. All borrowed for the life of the server. */
 struct api {
@@ -54,7 +55,8 @@ struct api {
 	const char *vmm_why;             /* it was chosen, or none was */
 	unsigned int operations_kept;    /* since the start */
 	struct kept_page pages[API_KEPT_PAGES];
-	unsigned int next_page; /* the place that the next one takes */
+	unsigned int next_page;                 /* the place that the next one takes */
+	struct kept_page views[API_KEPT_VIEWS]; /* each in the place that its target's hash gives */
 };
 
 /* Lets go of the pages that are kept. */

@@ -187,6 +187,11 @@ void api_page_reply(struct api_page *page, struct api *api, const char *next, bo
 		    uint64_t version);
 /* Replies with a page that was kept, if there is one of this version. */
 bool api_page_again(struct http_request *req, struct api *api, uint64_t version);
+/* The same for one resource. */
+bool api_view_again(struct http_request *req, struct api *api, uint64_t version);
+/* Replies with it and keeps it if `keep`. Steals `view`. */
+void api_view_reply(struct http_request *req, struct api *api, json_t *view, bool keep,
+		    uint64_t version);
 
 /* The query's `target`: of a VM's id or name the id, else as it stands; NULL when there is none. */
 const char *api_query_target(const struct http_request *req, const struct api *api);

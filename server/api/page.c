@@ -66,21 +66,14 @@ void api_pages_done(struct api *api)
 {
 	for (size_t i = 0; i < API_KEPT_PAGES; i++)
 		drop(&api->pages[i]);
+	for (size_t i = 0; i < API_KEPT_VIEWS; i++)
+		drop(&api->views[i]);
 }
 
-/* Room is made by age; what is out of date goes at once. */
-static void keep_page(struct api *api, const struct http_request *req, struct http_text *text,
-		      const char *link, uint64_t version)
+static void fill(struct kept_page *kept, const struct http_request *req, struct http_text *text,
+		 const char *link, uint64_t version)
 {
-	struct kept_page *kept = &api->pages[api->next_page];
-
-	for (size_t i = 0; i < API_KEPT_PAGES; i++)
-		if (api->pages[i].version != version)
-			drop(&api->pages[i]);
-	if (http_text_len(text) > KEPT_PAGE_MAX)
-		return;
 	drop(kept);
-	api->next_page = (api->next_page + 1) % API_KEPT_PAGES;
 	kept->target = strdup(http_target(req));
 	kept->link = link ? strdup(link) : NULL;
 	if (!kept->target || (link && !kept->link)) {
@@ -91,17 +84,40 @@ static void keep_page(struct api *api, const struct http_request *req, struct ht
 	kept->version = version;
 }
 
+/* Room is made by age; what is out of date goes at once. */
+static void keep_page(struct api *api, const struct http_request *req, struct http_text *text,
+		      const char *link, uint64_t version)
+{
+	for (size_t i = 0; i < API_KEPT_PAGES; i++)
+		if (api->pages[i].version != version)
+			drop(&api->pages[i]);
+	if (http_text_len(text) > KEPT_PAGE_MAX)
+		return;
+	fill(&api->pages[api->next_page], req, text, link, version);
+	api->next_page = (api->next_page + 1) % API_KEPT_PAGES;
+}
+
+static bool holds(const struct kept_page *kept, const struct http_request *req, uint64_t version)
+{
+	return kept->target && kept->version == version && streq(kept->target, http_target(req));
+}
+
 static struct kept_page *find_kept(struct api *api, const struct http_request *req,
 				   uint64_t version)
 {
-	for (size_t i = 0; i < API_KEPT_PAGES; i++) {
-		struct kept_page *kept = &api->pages[i];
-
-		if (kept->target && kept->version == version &&
-		    streq(kept->target, http_target(req)))
-			return kept;
-	}
+	for (size_t i = 0; i < API_KEPT_PAGES; i++)
+		if (holds(&api->pages[i], req, version))
+			return &api->pages[i];
 	return NULL;
+}
+
+static struct kept_page *view_place(struct api *api, const struct http_request *req)
+{
+	uint32_t hash = 2166136261U; /* FNV-1a */
+
+	for (const char *p = http_target(req); *p; p++)
+		hash = (hash ^ (unsigned char)*p) * 16777619U;
+	return &api->views[hash % API_KEPT_VIEWS];
 }
 
 static void reply_kept(struct http_request *req, const struct kept_page *kept)
@@ -121,11 +137,17 @@ bool api_page_again(struct http_request *req, struct api *api, uint64_t version)
 	return false;
 }
 
-static bool check_kept(struct http_request *req, struct api *api, const struct http_text *text,
-		       uint64_t version)
+bool api_view_again(struct http_request *req, struct api *api, uint64_t version)
 {
-	const struct kept_page *kept = find_kept(api, req, version);
+	(void)req;
+	(void)api;
+	(void)version;
+	return false;
+}
 
+static bool check_kept(struct http_request *req, const struct kept_page *kept,
+		       const struct http_text *text)
+{
 	if (!kept)
 		return false;
 	if (http_text_len(text) != http_text_len(kept->text) ||
@@ -145,16 +167,47 @@ bool api_page_again(struct http_request *req, struct api *api, uint64_t version)
 	return kept != NULL;
 }
 
-static bool check_kept(struct http_request *req, struct api *api, const struct http_text *text,
-		       uint64_t version)
+bool api_view_again(struct http_request *req, struct api *api, uint64_t version)
+{
+	const struct kept_page *kept = view_place(api, req);
+
+	if (!holds(kept, req, version))
+		return false;
+	http_reply_text(req, kept->text);
+	return true;
+}
+
+static bool check_kept(struct http_request *req, const struct kept_page *kept,
+		       const struct http_text *text)
 {
 	(void)req;
-	(void)api;
+	(void)kept;
 	(void)text;
-	(void)version;
 	return false;
 }
 #endif
+
+void api_view_reply(struct http_request *req, struct api *api, json_t *view, bool keep,
+		    uint64_t version)
+{
+	json_auto_t *picked = http_pick_fields(req, view);
+	char *data = picked ? json_text(picked) : NULL;
+	struct http_text *text = data ? http_text_new(data, strlen(data)) : NULL;
+	struct kept_page *place = view_place(api, req);
+	struct error err = ERROR_INIT;
+
+	if (!text) {
+		(void)error_set(&err, ERR_NO_ROOM, "no memory for the reply");
+		http_reply_error(req, &err, NULL);
+		return;
+	}
+	if (!check_kept(req, holds(place, req, version) ? place : NULL, text)) {
+		if (keep)
+			fill(place, req, text, NULL, version);
+		http_reply_text(req, text);
+	}
+	http_text_unref(text);
+}
 
 void api_page_begin(struct api_page *page, struct http_request *req)
 {
@@ -215,7 +268,7 @@ void api_page_reply(struct api_page *page, struct api *api, const char *next, bo
 		refuse_page(page->req);
 		return;
 	}
-	if (check_kept(page->req, api, text, version)) {
+	if (check_kept(page->req, find_kept(api, page->req, version), text)) {
 		http_text_unref(text);
 		return;
 	}

@@ -188,7 +188,17 @@ void api_vm_list(struct http_request *req, void *context)
 
 void api_vm_get(struct http_request *req, void *context)
 {
-	api_reply_vm(req, context, http_param(req, "vm"), 200);
+	struct api *api = context;
+	uint64_t version = vms_version(api->vms);
+	struct vm *vm = NULL;
+	struct error err;
+
+	if (api_view_again(req, api, version))
+		return;
+	if (vms_get(api->vms, http_param(req, "vm"), &vm, &err) < 0)
+		http_reply_error(req, &err, NULL);
+	else
+		api_view_reply(req, api, vm_to_json(vm), !vm_is_changing(vm), version);
 }
 
 /* --- verbs --- */

@@ -54,14 +54,20 @@ int http_check_if_match_json(const struct http_request *req, json_t *view, struc
 	return http_check_if_match(req, etag, err);
 }
 
-bool http_not_modified(struct http_request *req, const char *etag)
+bool http_matches_etag(const struct http_request *req, const char *etag)
 {
 	const char *wanted = http_header(req, "If-None-Match");
+
+	return wanted && list_has(wanted, etag);
+}
+
+bool http_not_modified(struct http_request *req, const char *etag)
+{
 	char quoted[ETAG_MAX + 3];
 
 	(void)snprintf(quoted, sizeof(quoted), "\"%.*s\"", ETAG_MAX, etag);
 	http_reply_header(req, "ETag", quoted);
-	if (!wanted || !list_has(wanted, etag))
+	if (!http_matches_etag(req, etag))
 		return false;
 	http_reply_empty(req, 304);
 	return true;

@@ -187,95 +187,6 @@ static int check_rate(struct http_request *req, struct error *err)
 
 /* --- parameters --- */
 
-static const char *const in_names[] = {
-	[PARAM_PATH] = "path",
-	[PARAM_QUERY] = "query",
-	[PARAM_HEADER] = "header",
-};
-
-/* Turns what has been added since `from` into errors of a parameter. */
-static void name_parameter(struct violations *v, size_t from, const struct param *p)
-{
-	for (size_t i = from; i < json_array_size(v->list); i++) {
-		json_t *entry = json_array_get(v->list, i);
-
-		(void)json_object_del(entry, "pointer");
-		(void)json_object_set_new(entry, "in", json_string(in_names[p->in]));
-		(void)json_object_set_new(entry, "parameter", json_string(p->name));
-	}
-}
-
-static json_t *query_value(const struct http_request *req, const struct param *p)
-{
-	size_t at = 0;
-	const char *text;
-	json_t *all;
-
-	if (!schema_is_array(p->schema)) {
-		text = uri_query(&req->uri, p->name);
-		return text ? schema_parse_text(p->schema, text) : NULL;
-	}
-	all = json_array();
-	while ((text = http_query_next(req, p->name, &at)) != NULL)
-		(void)json_array_append_new(all, schema_parse_text(schema_items(p->schema), text));
-	if (json_array_size(all) > 0)
-		return all;
-	json_decref(all);
-	return NULL;
-}
-
-static void check_param(const struct http_request *req, size_t index, struct violations *v)
-{
-	const struct param *p = &req->op->params[index];
-	json_auto_t *value = NULL;
-	const char *text = NULL;
-	size_t from = json_array_size(v->list);
-
-	if (p->in == PARAM_QUERY)
-		value = query_value(req, p);
-	else if (p->in == PARAM_PATH)
-		text = req->match.values[index];
-	else
-		text = http_header(req, p->name);
-	if (text)
-		value = schema_parse_text(p->schema, text);
-	if (text && !value) {
-		violations_add(v, "", "must be UTF-8 text", NULL);
-	} else if (value) {
-		if (schema_validate(p->schema, value, v) && streq(p->name, "fields"))
-			fields_check(req, v);
-	} else if (p->required) {
-		violations_add(v, "", "is required", NULL);
-	}
-	name_parameter(v, from, p);
-}
-
-static void check_query_names(const struct http_request *req, struct violations *v)
-{
-	for (size_t i = 0; i < req->uri.n_query; i++) {
-		struct param unknown = { .name = req->uri.query[i].name, .in = PARAM_QUERY };
-		size_t from = json_array_size(v->list);
-		const struct param *known = NULL;
-
-		for (size_t k = 0; k < req->op->n_params && !known; k++)
-			if (req->op->params[k].in == PARAM_QUERY &&
-			    streq(req->op->params[k].name, unknown.name))
-				known = &req->op->params[k];
-		if (!known) {
-			violations_add(v, "", "there is no such parameter", NULL);
-			name_parameter(v, from, &unknown);
-			continue;
-		}
-		for (size_t k = 0; k < i && !schema_is_array(known->schema); k++) {
-			if (!streq(req->uri.query[k].name, unknown.name))
-				continue;
-			violations_add(v, "", "is given more than once", NULL);
-			name_parameter(v, from, known);
-			break;
-		}
-	}
-}
-
 /* True when something is wrong, and has been replied. */
 static bool refuse_violations(struct http_request *req, struct violations *v, const char *what)
 {
@@ -293,10 +204,7 @@ static bool refuse_params(struct http_request *req)
 {
 	struct violations v = { 0 };
 
-	for (size_t i = 0; i < req->op->n_params; i++)
-		check_param(req, i, &v);
-	if (!req->op->opaque)
-		check_query_names(req, &v);
+	params_check(req, &v);
 	return refuse_violations(req, &v, v.count == 1 ? "parameter is" : "parameters are");
 }
 

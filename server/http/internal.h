@@ -42,6 +42,14 @@ struct listener {
 	int64_t told_us;   /* when the log was told, 0: never */
 };
 
+/* A target whose path and query have been found good for an operation. */
+struct good_target {
+	const struct operation *op; /* NULL: none here */
+	char *target;
+};
+
+enum { GOOD_TARGETS = 64, GOOD_TARGET_MAX = 256 };
+
 struct http_server {
 	struct loop *loop;
 	struct http_config config;
@@ -58,6 +66,9 @@ struct http_server {
 	struct rates rates;
 	struct replay *replays;        /* requests with an Idempotency-Key that are under way */
 	struct http_request *requests; /* all that are alive */
+	struct http_request *spare;    /* some that are not */
+	unsigned int n_spare;
+	struct good_target good_targets[GOOD_TARGETS];
 	struct http_counts counts;
 };
 
@@ -73,8 +84,6 @@ struct http_request {
 	struct client *client; /* NULL where memory was short */
 	struct http_request *prev, *next;
 
-	struct uri uri;
-	struct error uri_error; /* found before there could be a reply */
 	bool uri_bad;
 	bool wants_host; /* speaks HTTP/1.1 */
 	bool seen;       /* headers have been looked at */
@@ -95,9 +104,9 @@ struct http_request {
 	bool suspended;
 	bool aborted; /* the client is gone, or the server ends: the connection is to be closed */
 	bool close_after;
-	struct reply_header headers[REPLY_HEADERS_MAX];
 	size_t n_headers;
 	struct MHD_Response *response; /* made, not yet queued */
+	bool shared;                   /* it is not ours */
 	unsigned int status;
 	bool queued;
 
@@ -115,6 +124,11 @@ struct http_request {
 	struct replay *waits;  /* for the reply to the same request */
 	struct http_request *next_waiter;
 	struct id new_id;
+
+	/* Long; not cleared for each request. */
+	struct error uri_error; /* found before there could be a reply */
+	struct uri uri;
+	struct reply_header headers[REPLY_HEADERS_MAX];
 };
 
 /* --- server.c --- */
@@ -127,6 +141,8 @@ void listener_kick(struct listener *listener);
 struct http_request *request_new(struct listener *listener, struct MHD_Connection *connection,
 				 const char *target);
 void request_free(struct http_request *req);
+/* The server ends. */
+void requests_done(struct http_server *server);
 /* The connection waits until request_resume(); its client's leaving is noticed. */
 void request_suspend(struct http_request *req);
 void request_resume(struct http_request *req);
@@ -142,6 +158,13 @@ void request_set_response(struct http_request *req, unsigned int status,
  * memory for it. */
 void reply_whole(struct http_request *req, int status, const char *content_type, const char *data,
 		 size_t len, struct MHD_Response *response);
+/* Whether a reply can be sent that is the same for all: no header of its own, and no waiting for
+ * it. */
+bool request_takes_shared(const struct http_request *req);
+/* Such a reply, borrowed (NULL when there was no memory for it); `data` is its text where it has
+ * one. */
+void reply_shared(struct http_request *req, int status, const char *data, size_t len,
+		  struct MHD_Response *response);
 void reply_problem(struct http_request *req, const struct error *err, const char *operation,
 		   json_t *errors, bool more);
 
@@ -158,12 +181,21 @@ void intake_dispatch(struct http_request *req);
 /* Runs the handler of a request that has been found good. */
 void intake_run(struct http_request *req);
 
+/* --- params.c --- */
+
+/* Holds the parameters against the document; what is wrong is added to `v`. */
+void params_check(struct http_request *req, struct violations *v);
+/* The server ends. */
+void params_forget(struct http_server *server);
+
 /* --- conditional.c --- */
 
 enum { HTTP_ETAG_SIZE = 20 };
 /* What is read has its content's hash (FNV-1a) as version, unless the handler knows a better one.
  */
 void http_json_etag(const char *text, size_t len, char etag[HTTP_ETAG_SIZE]);
+/* If-None-Match has it. */
+bool http_matches_etag(const struct http_request *req, const char *etag);
 
 /* --- fields.c --- */
 

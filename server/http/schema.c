@@ -537,3 +537,18 @@ json_t *schema_parse_text(const struct schema *schema, const char *text)
 	}
 	return value ? value : json_string(text);
 }
+
+bool schema_is_short_text(const struct schema *s, const char *text)
+{
+	size_t len = 0;
+
+	while (s && !s->types && s->ref)
+		s = s->ref;
+	if (!s || s->types != TYPE_STRING || s->has_pattern || s->format || s->one_of_values ||
+	    s->constant || s->ref || s->one_of.n || s->any_of.n || s->all_of.n)
+		return false;
+	/* ASCII alone: each byte is a character. */
+	while (text[len] && !((unsigned char)text[len] & 0x80))
+		len++;
+	return !text[len] && len >= s->min_length && len <= s->max_length;
+}

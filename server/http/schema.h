@@ -52,6 +52,10 @@ bool schema_validate(const struct schema *schema, const json_t *value, struct vi
  */
 json_t *schema_parse_text(const struct schema *schema, const char *text);
 
+/* True when the schema wants no more than text of some length and this is such: most headers,
+ * without a value being made of them. False: not known. */
+bool schema_is_short_text(const struct schema *schema, const char *text);
+
 /* True when the schema (or what it refers to) is of type array. */
 bool schema_is_array(const struct schema *schema);
 const struct schema *schema_items(const struct schema *schema);

@@ -488,6 +488,8 @@ void http_server_free(struct http_server *s)
 		(void)unlink(s->config.socket_path);
 	forget_key(s);
 	replays_forget(s);
+	requests_done(s);
+	params_forget(s);
 	session_tickets_free(s->tickets);
 	previews_free(s->previews);
 	close_keep_errno(s->web_fd);

@@ -130,50 +130,58 @@ static int parse_query(struct uri *uri, char *query, struct error *err)
 	return 0;
 }
 
+/* The long arrays stay as they are. */
+static void uri_clear(struct uri *uri)
+{
+	uri->storage = NULL;
+	uri->target = NULL;
+	uri->path = NULL;
+	uri->n_segments = 0;
+	uri->n_query = 0;
+}
+
 /* Storage holds the target as it was sent, its path, and a copy to be cut up and decoded in place.
  */
 int uri_parse(const char *target, struct uri *ret_uri, struct error *err)
 {
 	size_t len = strnlen(target, URI_LEN_MAX + 1);
-	struct uri uri = { 0 };
+	struct uri *uri = ret_uri;
 	char *copy;
 	char *query;
 	int r;
 
+	uri_clear(uri);
 	if (len > URI_LEN_MAX)
 		return error_set(err, ERR_BAD_REQUEST, "the request target is longer than %d bytes",
 				 URI_LEN_MAX);
 	if (target[0] != '/')
 		return error_set(err, ERR_BAD_REQUEST, "the request target must begin with /");
-	uri.storage = malloc(3 * (len + 1));
-	if (!uri.storage)
+	uri->storage = malloc(3 * (len + 1));
+	if (!uri->storage)
 		return error_errno(err, -ENOMEM, "request target");
-	uri.target = uri.storage;
-	uri.path = uri.storage + len + 1;
-	copy = uri.path + len + 1;
-	memcpy(uri.target, target, len + 1);
-	memcpy(uri.path, target, len + 1);
+	uri->target = uri->storage;
+	uri->path = uri->storage + len + 1;
+	copy = uri->path + len + 1;
+	memcpy(uri->target, target, len + 1);
+	memcpy(uri->path, target, len + 1);
 	memcpy(copy, target, len + 1);
 	query = strchr(copy, '?');
 	if (query) {
-		uri.path[query - copy] = '\0';
+		uri->path[query - copy] = '\0';
 		*query++ = '\0';
 	}
-	r = parse_segments(&uri, copy, err);
+	r = parse_segments(uri, copy, err);
 	if (r == 0 && query)
-		r = parse_query(&uri, query, err);
-	if (r < 0) {
-		uri_done(&uri);
-		return r;
-	}
-	*ret_uri = uri;
-	return 0;
+		r = parse_query(uri, query, err);
+	if (r < 0)
+		uri_done(uri);
+	return r;
 }
 
 void uri_done(struct uri *uri)
 {
 	free(uri->storage);
-	*uri = (struct uri){ 0 };
+	uri_clear(uri);
 }
 
 const char *uri_query(const struct uri *uri, const char *name)

@@ -26,7 +26,8 @@ struct uri {
 	size_t n_query;
 };
 
-/* `target` in origin form ("/vms?limit=3"). A trailing slash does not count. */
+/* `target` in origin form ("/vms?limit=3"). A trailing slash does not count. *ret_uri is empty when
+ * it fails. */
 int uri_parse(const char *target, struct uri *ret_uri, struct error *err) MUST_USE;
 void uri_done(struct uri *uri);
 
