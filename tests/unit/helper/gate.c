@@ -368,6 +368,25 @@ static void the_api_socket_is_proof_for_the_owner(void **state)
 
 /* --- the proof, on real processes --- */
 
+/* The parent goes on in the middle of execve(2), when the new command line may not be there yet. */
+static void wait_for_command_line(pid_t pid)
+{
+	char path[64];
+	char byte;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
+	for (int i = 0; i < 1000; i++) {
+		int fd = open(path, O_RDONLY | O_CLOEXEC);
+		ssize_t n = fd < 0 ? -1 : read(fd, &byte, 1);
+
+		(void)close(fd);
+		if (n == 1)
+			return;
+		(void)usleep(1000);
+	}
+	fail_msg("process %d has no command line", (int)pid);
+}
+
 static void real_processes(void **state)
 {
 	const char *const plain[] = { "/bin/sleep", "60", NULL };
@@ -393,6 +412,7 @@ static void real_processes(void **state)
 	assert_int_equal(proc_spawn(&spec, &ours, &err), 0);
 	spec.argv = plain;
 	assert_int_equal(proc_spawn(&spec, &other, &err), 0);
+	wait_for_command_line(ours.pid);
 	/* The real process is signalled by the kernel, not by the fake that send_signal() watches.
 	 */
 	struct helper_signal_request req = { .pid = other.pid };
