@@ -339,17 +339,9 @@ int vm_promote(struct vm *vm, const char *name, const char *who, struct op **ret
 		return r;
 	}
 	spec = (struct op_spec){ .kind = "image.promote",
-				 .target = vm->row.id,
-				 .target_name = vm->row.name,
-				 .queue = vm->row.id,
 				 .request_by = p->job.who,
 				 .run = run_promote,
 				 .free_data = promote_free,
 				 .data = p };
-	r = ops_submit(vm->vms->c.ops, &spec, ret_op, err);
-	if (r < 0)
-		return r;
-	op_unref(vm->op);
-	vm->op = op_ref(*ret_op);
-	return 0;
+	return vm_submit_spec(vm, &spec, ret_op, err);
 }

@@ -36,32 +36,37 @@ int vm_on_loop(const struct verb_job *job, vm_loop_fn *fn, void *data, struct er
 	return call.result;
 }
 
+int vm_submit_spec(struct vm *vm, struct op_spec *spec, struct op **ret_op, struct error *err)
+{
+	int r;
+
+	spec->target = spec->queue = vm->row.id;
+	spec->target_name = vm->row.name;
+	r = ops_submit(vm->vms->c.ops, spec, ret_op, err);
+	if (r < 0)
+		return r;
+	op_unref(vm->op);
+	vm->op = op_ref(*ret_op);
+	return 0;
+}
+
 static int submit(struct vm *vm, const char *kind, op_run_fn *run, op_done_fn *done,
 		  const struct verb_job *job, struct op **ret_op, struct error *err)
 {
 	struct verb_job *copy = calloc(1, sizeof(*copy));
 	struct op_spec spec = { .kind = kind,
-				.target = vm->row.id,
-				.target_name = vm->row.name,
-				.queue = vm->row.id,
 				.request_by = job->who,
 				.run = run,
 				.done = done,
 				.free_data = free,
 				.data = copy };
-	int r;
 
 	if (!copy)
 		return error_errno(err, -ENOMEM, "%s", kind);
 	*copy = *job;
 	copy->vms = vm->vms;
 	(void)snprintf(copy->id, sizeof(copy->id), "%s", vm->row.id);
-	r = ops_submit(vm->vms->c.ops, &spec, ret_op, err);
-	if (r < 0)
-		return r;
-	op_unref(vm->op);
-	vm->op = op_ref(*ret_op);
-	return 0;
+	return vm_submit_spec(vm, &spec, ret_op, err);
 }
 
 static void release_snapshot(struct op *op, void *data)

@@ -160,7 +160,11 @@ struct verb_job {
 	uint32_t count;
 	char name[64];
 };
-/* Submits an operation on the VM's queue. */
+/* Submits an operation of `spec` on the VM and in its queue; takes over spec->data, also on
+ * failure. */
+int vm_submit_spec(struct vm *vm, struct op_spec *spec, struct op **ret_op,
+		   struct error *err) MUST_USE;
+/* The same with a copy of `job` as data. */
 int vm_submit(struct vm *vm, const char *kind, op_run_fn *run, const struct verb_job *job,
 	      struct op **ret_op, struct error *err) MUST_USE;
 /* The same, and holds the snapshot that job->snapshot names until the operation has ended. */
