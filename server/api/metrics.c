@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 #include "lib/base/fs.h"
 #include "server/api/handlers.h"
 #include "server/run/run.h"
+#include "server/vm/stats.h"
 #include "server/vm/template.h"
 
 enum { TEXT_MAX = 256 * 1024 };
@@ -53,6 +55,29 @@ static void vms_by_state(struct api *api, struct buf *b, const char *name)
 	for (unsigned int i = 0; i < VM_STATE_MAX_; i++)
 		sample_with(b, name, "state", vm_state_name((enum vm_state)i), count[i]);
 }
+
+static void per_vm_net(struct api *api, struct buf *b, const char *name, size_t offset)
+{
+	for (struct vm *vm = vms_next(api->vms, ""); vm; vm = vms_next(api->vms, vm_row(vm)->id)) {
+		struct net_counters counters;
+		uint64_t value;
+
+		if (!vm_net_counters(vm, &counters))
+			continue;
+		memcpy(&value, (const char *)&counters + offset, sizeof(value));
+		(void)!buf_printf(b, "%s{vm=\"%s\"} %" PRIu64 "\n", name, vm_row(vm)->name, value);
+	}
+}
+
+#define PER_VM_NET(field)                                                         \
+	static void net_##field(struct api *api, struct buf *b, const char *name) \
+	{                                                                         \
+		per_vm_net(api, b, name, offsetof(struct net_counters, field));   \
+	}
+PER_VM_NET(rx_bytes)
+PER_VM_NET(rx_packets)
+PER_VM_NET(tx_bytes)
+PER_VM_NET(tx_packets)
 
 static void runs_by_state(struct api *api, struct buf *b, const char *name)
 {
@@ -192,6 +217,14 @@ static const struct {
 	{ "banger_disk_free_bytes", "gauge", "Room where the disks of VMs are.", disk_free },
 	{ "banger_images", "gauge", "Images.", images },
 	{ "banger_template_bytes", "gauge", "Warm templates on the disk.", template_bytes },
+	{ "banger_vm_network_receive_bytes_total", "counter",
+	  "Received by the guest since its VMM's start.", net_rx_bytes },
+	{ "banger_vm_network_receive_packets_total", "counter",
+	  "Received by the guest since its VMM's start.", net_rx_packets },
+	{ "banger_vm_network_transmit_bytes_total", "counter",
+	  "Sent by the guest since its VMM's start.", net_tx_bytes },
+	{ "banger_vm_network_transmit_packets_total", "counter",
+	  "Sent by the guest since its VMM's start.", net_tx_packets },
 	{ "banger_events_total", "counter", "Events since the first start.", events },
 	{ "banger_http_replies_total", "counter", "Replies by class of status.", requests },
 	{ "banger_http_connections", "gauge", "Connections of clients.", connections },

@@ -32,6 +32,33 @@ bool frame_may_pass(const uint8_t *frame, size_t len)
 	       address_may_pass(frame + ETHERNET_HEADER + IPV4_DESTINATION_AT);
 }
 
+static uint32_t size_of(const uint8_t *head)
+{
+	return (uint32_t)head[0] << 24 | (uint32_t)head[1] << 16 | (uint32_t)head[2] << 8 | head[3];
+}
+
+void frames_count(struct frame_tally *t, const uint8_t *data, size_t len)
+{
+	while (len > 0) {
+		size_t n = len < t->left ? len : t->left;
+
+		if (n == 0) {
+			t->head[t->head_len++] = *data;
+			n = 1;
+		} else {
+			t->left -= (uint32_t)n;
+		}
+		data += n;
+		len -= n;
+		if (t->head_len == FRAME_HEADER) {
+			t->head_len = 0;
+			t->left = size_of(t->head);
+			t->bytes += t->left;
+			t->frames++;
+		}
+	}
+}
+
 bool frames_filter(uint8_t *data, size_t len, size_t *ret_keep, size_t *ret_taken)
 {
 	size_t keep = 0;
@@ -39,7 +66,7 @@ bool frames_filter(uint8_t *data, size_t len, size_t *ret_keep, size_t *ret_take
 
 	while (len - at >= FRAME_HEADER) {
 		const uint8_t *p = data + at;
-		size_t size = (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
+		size_t size = size_of(p);
 
 		if (size == 0 || size > FRAME_MAX)
 			return false;

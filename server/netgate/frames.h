@@ -20,6 +20,18 @@ enum { FRAME_MAX = 65550, FRAME_HEADER = 4 };
  */
 bool frame_may_pass(const uint8_t *frame, size_t len);
 
+/* Where in a stream of frames its counting is. */
+struct frame_tally {
+	uint64_t bytes;
+	uint64_t frames;
+	uint32_t left; /* of the frame at hand */
+	uint8_t head[FRAME_HEADER];
+	unsigned int head_len;
+};
+
+/* Counts the frames that begin in the next `len` bytes of the stream, however it is cut. */
+void frames_count(struct frame_tally *tally, const uint8_t *data, size_t len);
+
 /*
  * Moves the frames that may pass to the front of `data` (`len` bytes of stream, starting at a
  * frame). *ret_keep: bytes at the front to send on. *ret_taken: bytes of the stream that were dealt

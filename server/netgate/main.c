@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * banger-netgate: stands between QEMU (descriptor 3) and passt (descriptor 4) and takes out what a
- * guest must not reach. Goes to the background once it is ready, ends with either side, and may
- * make no system calls but those of the relay: what it parses comes from a guest.
+ * guest must not reach; what passes is counted in the file that is descriptor 5. Goes to the
+ * background once it is ready, ends with either side, and may make no system calls but those of the
+ * relay: what it parses comes from a guest.
  */
 #include <errno.h>
 #include <linux/audit.h>
@@ -12,6 +13,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -20,7 +22,7 @@
 #include "lib/base/macro.h"
 #include "server/netgate/relay.h"
 
-enum { VMM_FD = 3, PASST_FD = 4 };
+enum { VMM_FD = 3, PASST_FD = 4, COUNTERS_FD = 5 };
 
 #if defined(__x86_64__)
 #define OUR_ARCH AUDIT_ARCH_X86_64
@@ -60,8 +62,18 @@ static int confine(void)
 	return 0;
 }
 
+/* Without the file nobody reads what is counted. */
+static struct net_counters *map_counters(void)
+{
+	static struct net_counters unread;
+	void *p = mmap(NULL, sizeof(unread), PROT_READ | PROT_WRITE, MAP_SHARED, COUNTERS_FD, 0);
+
+	return p == MAP_FAILED ? &unread : p;
+}
+
 int main(void)
 {
+	struct net_counters *counters;
 	const struct sigaction ignore = { .sa_handler = SIG_IGN };
 	pid_t child;
 	int r;
@@ -76,8 +88,10 @@ int main(void)
 	(void)prctl(PR_SET_NAME, "banger-netgate");
 	for (int fd = 0; fd < 3; fd++)
 		(void)close(fd);
+	counters = map_counters();
+	(void)close(COUNTERS_FD);
 	r = confine();
 	if (r == 0)
-		relay_run(VMM_FD, PASST_FD);
+		relay_run(VMM_FD, PASST_FD, counters);
 	_exit(r < 0 ? 1 : 0);
 }

@@ -19,6 +19,9 @@ struct flow {
 	int in;
 	int out;
 	bool filtered;
+	struct frame_tally tally;
+	uint64_t *bytes; /* where the tally is shown */
+	uint64_t *packets;
 	size_t sent;
 	size_t ready;
 	size_t end;
@@ -45,6 +48,9 @@ static bool sort_out(struct flow *f)
 	f->end -= taken - keep;
 	f->ready = keep;
 	f->sent = 0;
+	frames_count(&f->tally, f->data, keep);
+	__atomic_store_n(f->bytes, f->tally.bytes, __ATOMIC_RELAXED);
+	__atomic_store_n(f->packets, f->tally.frames, __ATOMIC_RELAXED);
 	return true;
 }
 
@@ -94,10 +100,17 @@ static bool turn(struct flow *f, short in, short out)
 	return (out & (POLLOUT | POLLHUP | POLLERR)) == 0 || put_out(f);
 }
 
-void relay_run(int vmm_fd, int passt_fd)
+void relay_run(int vmm_fd, int passt_fd, struct net_counters *counters)
 {
-	up = (struct flow){ .in = vmm_fd, .out = passt_fd, .filtered = true };
-	down = (struct flow){ .in = passt_fd, .out = vmm_fd };
+	up = (struct flow){ .in = vmm_fd,
+			    .out = passt_fd,
+			    .filtered = true,
+			    .bytes = &counters->tx_bytes,
+			    .packets = &counters->tx_packets };
+	down = (struct flow){ .in = passt_fd,
+			      .out = vmm_fd,
+			      .bytes = &counters->rx_bytes,
+			      .packets = &counters->rx_packets };
 	(void)fcntl(vmm_fd, F_SETFL, O_NONBLOCK);
 	(void)fcntl(passt_fd, F_SETFL, O_NONBLOCK);
 	for (;;) {

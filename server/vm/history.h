@@ -2,15 +2,19 @@
 /* Samples of one VM: two rings that grow as they are filled, never beyond their bounds. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "lib/base/macro.h"
+#include "server/netgate/counters.h"
 
 struct stats_sample {
 	int64_t at_ms;       /* wall clock */
 	uint64_t read_bytes; /* by the VMM from disks, since its start */
 	uint64_t written_bytes;
+	struct net_counters net; /* since the VMM's start */
+	bool net_known;
 	uint32_t cpu_permille; /* of one CPU, since the sample before */
 	uint32_t rss_kib;
 	uint32_t pss_kib;

@@ -14,6 +14,7 @@
 #include "server/net/resolvers.h"
 #include "server/vm/jail.h"
 #include "server/vm/vm_internal.h"
+#include "server/vmm/net_stats.h"
 
 enum { ROUTES_MAX = 1 << 20, WORD_MAX = 256 };
 
@@ -177,6 +178,16 @@ static int fill_boot(struct vm_boot *boot, const struct place *p, struct bridge_
 	return 0;
 }
 
+static void note_tap(const struct verb_job *job, const struct vm_boot *boot)
+{
+	autoclose int run = open_beneath(job->vms->run_fd, job->id, O_RDONLY | O_DIRECTORY, 0);
+	int r = run < 0 ? run : net_stats_set_tap(run, boot->tap_name);
+
+	if (r < 0)
+		log_fields(LOG_WARN, "network not measured", "vm", job->id, "error",
+			   strerrordesc_np(-r), NULL);
+}
+
 int vm_network_open(struct verb_job *job, struct vm_boot *boot, struct error *err)
 {
 	const struct helper_client *helper = &job->vms->c.helper;
@@ -197,6 +208,8 @@ int vm_network_open(struct verb_job *job, struct vm_boot *boot, struct error *er
 	if (r == 0)
 		r = fill_boot(boot, &p, &port, err);
 	close_keep_errno(port.tap_fd);
+	if (r == 0)
+		note_tap(job, boot);
 	if (r == 0)
 		welcome(job->vms, &p.plan);
 	return r;

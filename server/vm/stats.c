@@ -14,9 +14,12 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "lib/base/cleanup.h"
 #include "lib/base/clock.h"
+#include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "server/vm/vm_internal.h"
+#include "server/vmm/net_stats.h"
 #include "server/vmm/proc_stats.h"
 
 struct target {
@@ -24,6 +27,8 @@ struct target {
 	struct proc proc; /* pid and start time alone */
 	struct vmm_stats stats;
 	uint64_t disk_bytes;
+	struct net_counters net;
+	bool net_known;
 	int64_t mono_us;
 	bool measured;
 };
@@ -46,6 +51,7 @@ struct vms_sampler {
 static void measure(const struct vms_sampler *s, struct target *t)
 {
 	char path[ID_LEN + 16];
+	autoclose int run_fd = -1;
 	struct stat st;
 
 	(void)snprintf(path, sizeof(path), "%s/work.ext4", t->id);
@@ -53,6 +59,8 @@ static void measure(const struct vms_sampler *s, struct target *t)
 		return;
 	if (fstatat(s->vms->vms_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		t->disk_bytes = (uint64_t)st.st_blocks * 512;
+	run_fd = open_beneath(s->vms->run_fd, t->id, O_RDONLY | O_DIRECTORY, 0);
+	t->net_known = run_fd >= 0 && net_stats(run_fd, &t->net) == 0;
 	t->mono_us = clock_mono_us();
 	t->measured = true;
 }
@@ -96,6 +104,8 @@ static void store(struct vm *vm, const struct target *t)
 	struct stats_sample sample = { .at_ms = clock_wall_ms(),
 				       .read_bytes = t->stats.disk_read_bytes,
 				       .written_bytes = t->stats.disk_written_bytes,
+				       .net = t->net,
+				       .net_known = t->net_known,
 				       .rss_kib = kib(t->stats.rss_bytes),
 				       .pss_kib = kib(t->stats.pss_bytes),
 				       .private_kib = kib(t->stats.private_bytes),
@@ -239,6 +249,22 @@ static json_t *common_json(const struct stats_sample *s)
 	return o;
 }
 
+static void add_net(json_t *o, const struct stats_sample *s)
+{
+	const struct {
+		const char *name;
+		uint64_t value;
+	} values[] = { { "net_rx_bytes", s->net.rx_bytes },
+		       { "net_rx_packets", s->net.rx_packets },
+		       { "net_tx_bytes", s->net.tx_bytes },
+		       { "net_tx_packets", s->net.tx_packets } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(values); i++)
+		(void)json_object_set_new(o, values[i].name,
+					  s->net_known ? json_integer((json_int_t)values[i].value)
+						       : json_null());
+}
+
 static json_t *sample_json(const struct stats_sample *s)
 {
 	json_t *o = common_json(s);
@@ -248,7 +274,20 @@ static json_t *sample_json(const struct stats_sample *s)
 	(void)json_object_set_new(o, "disk_read_bytes", json_integer((json_int_t)s->read_bytes));
 	(void)json_object_set_new(o, "disk_written_bytes",
 				  json_integer((json_int_t)s->written_bytes));
+	add_net(o, s);
 	return o;
+}
+
+bool vm_net_counters(const struct vm *vm, struct net_counters *ret_counters)
+{
+	const struct stats_history *h = vm->stats;
+	const struct stats_sample *last;
+
+	if (!h || vm->proc.pidfd < 0 || h->fine.n == 0)
+		return false;
+	last = stats_ring_at(&h->fine, h->fine.n - 1);
+	*ret_counters = last->net;
+	return last->net_known;
 }
 
 json_t *vm_stats_now_json(const struct vm *vm)

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "server/netgate/counters.h"
 #include "server/vm/vm.h"
 
 enum {
@@ -26,5 +27,8 @@ void vms_sampler_free(struct vms_sampler *sampler);
  * {"now", "peak", "step_s", "samples"} with the samples after `since_ms` (wall clock), by minutes
  * when that is more than an hour ago; new reference. */
 json_t *vm_stats_json(const struct vm *vm, int64_t since_ms);
+/* What the latest sample says of the network; false without a process, or where it is not counted.
+ */
+bool vm_net_counters(const struct vm *vm, struct net_counters *ret_counters) MUST_USE;
 /* The latest sample of a VM that has a process, else NULL; new reference. */
 json_t *vm_stats_now_json(const struct vm *vm);

@@ -11,6 +11,8 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/fs.h"
 #include "lib/proc/proc.h"
+#include "server/vmm/net_stats.h"
+#include "server/vmm/run_dir.h"
 #include "server/vmm/words.h"
 
 enum { START_MS = 5000, ROUTES_MAX = 1024 * 1024 };
@@ -86,17 +88,22 @@ static int start_passt(int fd, const struct vmm_wait *wait, struct error *err)
 	return run_in_background(argv, fds, ARRAY_SIZE(fds), wait, err);
 }
 
-static int start_gate(const char *libexec, int vmm_fd, int passt_fd, const struct vmm_wait *wait,
-		      struct error *err)
+static int start_gate(const struct vmm_config *config, int vmm_fd, int passt_fd,
+		      const struct vmm_wait *wait, struct error *err)
 {
-	autofree char *binary = libexec ? path_join(libexec, "banger-netgate") : NULL;
+	autofree char *binary =
+		config->libexec ? path_join(config->libexec, "banger-netgate") : NULL;
+	autoclose int run_fd = run_dir_open(config);
+	autoclose int counters = run_fd < 0 ? run_fd : net_stats_create(run_fd);
 	const char *const argv[] = { binary, NULL };
 	const struct proc_fd fds[] = { { .ours = vmm_fd, .theirs = 3 },
-				       { .ours = passt_fd, .theirs = 4 } };
+				       { .ours = passt_fd, .theirs = 4 },
+				       { .ours = counters, .theirs = 5 } };
 
 	if (!binary)
 		return error_set(err, ERR_UNSUPPORTED, "banger-netgate is not installed");
-	return run_in_background(argv, fds, ARRAY_SIZE(fds), wait, err);
+	/* A network that is not counted is one all the same. */
+	return run_in_background(argv, fds, ARRAY_SIZE(fds) - (counters < 0 ? 1 : 0), wait, err);
 }
 
 struct pair {
@@ -135,7 +142,7 @@ static int open_user_net(const struct vmm_config *config, const struct vmm_wait 
 		return error_errno(err, r, "socketpair");
 	r = start_passt(outer.b, wait, err);
 	if (r == 0)
-		r = start_gate(config->libexec, inner.b, outer.a, wait, err);
+		r = start_gate(config, inner.b, outer.a, wait, err);
 	if (r < 0)
 		return error_wrap(err, "user-mode network");
 	*ret_fd = take_fd(&inner.a);

@@ -216,6 +216,12 @@ class Bridge(LifeTest):
             s.listen()
             self.assertEqual(1, self.sh("web", "nc -w 2 192.0.2.1 7001 </dev/null")["exit_code"],
                              "services of the host are out of reach")
+        # Through a server that did not make the tap.
+        self.server.kill()
+        self.server.start()
+        now = wait_until(lambda: self.server.must(200, "GET", "/vms/web/stats").get("now"), "the VM is measured")
+        self.assertGreater(now["net_rx_packets"], 3)
+        self.assertGreater(now["net_tx_bytes"], now["net_tx_packets"] * 40)
         self.server.delete("web")
         self.assertEqual(3, dns("web.vm", 1), "the name has gone with the VM")
         self.assert_clean()

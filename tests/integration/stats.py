@@ -114,6 +114,34 @@ class Stats(LifeTest):
         self.server.run("a", "date", "-s", "2001-02-03 04:05:06")
         wait_until(lambda: self.off_ms("a") < 200, "the clock is right again", 30)
 
+    def test_the_network_is_counted(self):
+        self.server.start()
+        if self.server.must(200, "GET", "/capabilities")["default_network"] != "user":
+            self.skipTest("no user-mode network here")
+        for name, network in (("a", "user"), ("b", "none")):
+            self.server.create(name, network=network, boot="cold")
+        self.assertIsNone(self.measured("b")["net_rx_bytes"])
+        before = self.measured("a")
+        self.server.run("a", "sh", "-c", "ping -c 5 -W 1 -s 1000 10.0.2.2; true")
+
+        def grown():
+            now = self.stats("a")["now"]
+            return now if now["net_tx_packets"] > before["net_tx_packets"] else None
+
+        now = wait_until(grown, "what is sent is counted", 30)
+        self.assertGreater(now["net_tx_bytes"] - before["net_tx_bytes"], 40)
+        self.assertGreater(now["net_rx_packets"], 0)
+        metrics = self.server.call("GET", "/metrics").body.decode()
+        self.assertIn('banger_vm_network_transmit_bytes_total{vm="a"} ', metrics)
+        self.assertNotIn('{vm="b"}', metrics)
+        # Another server goes on with them.
+        self.server.kill()
+        self.server.start()
+        self.assertGreaterEqual(self.measured("a")["net_tx_bytes"], now["net_tx_bytes"])
+        for name in ("a", "b"):
+            self.server.delete(name)
+        self.assert_nothing_left()
+
     def test_a_nearly_full_disk_pauses_those_who_run(self):
         self.server.start()
         for name in ("a", "b"):

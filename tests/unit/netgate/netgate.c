@@ -128,13 +128,32 @@ static void a_length_out_of_range_ends_the_stream(void **state)
 struct ends {
 	int vmm;
 	int passt;
+	struct net_counters counters;
 };
+
+static void frames_are_counted_however_the_stream_is_cut(void **state)
+{
+	uint8_t stream[2048];
+	size_t len = ipv4(stream, "1.1.1.1", 8);
+
+	(void)state;
+	len += ipv4(stream + len, "1.1.1.1", 1000);
+	len += ipv4(stream + len, "1.1.1.1", 0);
+	for (size_t piece = 1; piece <= len; piece++) {
+		struct frame_tally tally = { .bytes = 0 };
+
+		for (size_t at = 0; at < len; at += piece)
+			frames_count(&tally, stream + at, len - at < piece ? len - at : piece);
+		assert_int_equal(tally.frames, 3);
+		assert_int_equal(tally.bytes, len - (size_t)3 * FRAME_HEADER);
+	}
+}
 
 static void *relay_main(void *data)
 {
-	const struct ends *e = data;
+	struct ends *e = data;
 
-	relay_run(e->vmm, e->passt);
+	relay_run(e->vmm, e->passt, &e->counters);
 	(void)close(e->vmm);
 	(void)close(e->passt);
 	return NULL;
@@ -176,14 +195,20 @@ static void the_relay_lets_through_what_may_pass_and_ends_with_a_side(void **sta
 		assert_int_equal(send(vmm[0], big + 1000, len - 1000, 0), (ssize_t)len - 1000);
 		read_all(passt[0], got, len);
 		assert_memory_equal(got, big, len);
-		assert_int_equal(write(passt[0], "any bytes", 9), 9);
-		read_all(vmm[0], got, 9);
-		assert_memory_equal(got, "any bytes", 9);
+		len = ipv4(small, "10.0.2.15", 50);
+		assert_int_equal(write(passt[0], small, len), (ssize_t)len);
+		read_all(vmm[0], got, len);
+		assert_memory_equal(got, small, len);
 	}
 	(void)close(vmm[0]);
 	assert_int_equal(read(passt[0], got, 1), 0);
 	(void)pthread_join(thread, NULL);
 	(void)close(passt[0]);
+	/* What was taken out is not among it. */
+	assert_int_equal(ends.counters.tx_packets, 20);
+	assert_int_equal(ends.counters.tx_bytes, 20 * FRAME_MAX);
+	assert_int_equal(ends.counters.rx_packets, 20);
+	assert_int_equal(ends.counters.rx_bytes, 20 * (14 + 20 + 50));
 }
 
 int main(void)
@@ -193,6 +218,7 @@ int main(void)
 		cmocka_unit_test(only_arp_and_ipv4_pass),
 		cmocka_unit_test(a_stream_is_filtered_however_it_is_cut),
 		cmocka_unit_test(a_length_out_of_range_ends_the_stream),
+		cmocka_unit_test(frames_are_counted_however_the_stream_is_cut),
 		cmocka_unit_test(the_relay_lets_through_what_may_pass_and_ends_with_a_side),
 	};
 

@@ -154,6 +154,7 @@ static int listen_on_loopback(uint16_t *ret_port)
 static int open_user_net(bool restrict_out, enum qemu_net *ret_net)
 {
 	struct vmm_config config = { .libexec = LIBEXEC_DIR,
+				     .run_dir = "/proc", /* nothing is counted */
 				     .net = { .mode = VMM_NET_USER,
 					      .mac = "02:00:00:12:34:56",
 					      .tap_fd = -1,
