@@ -85,6 +85,18 @@ def capture(server):
 SCENARIOS = {"verbs": verbs, "capture": capture}
 
 
+def play(name, server):
+    """The scenario, and the end of what it leaves: those boundaries count too."""
+    SCENARIOS[name](server)
+    try:
+        left = server.names()
+    except (OSError, harness.http.client.HTTPException):
+        wait_until(lambda: not server.alive(), "the server is dead", 30)
+        raise Died from None
+    for vm in left:
+        step(server, "DELETE", f"/vms/{vm}")
+
+
 class Round:
     def __init__(self):
         self.home = tempfile.mkdtemp(prefix="bgc-", dir="/tmp")
@@ -112,7 +124,7 @@ class Round:
 def enumerate_boundaries(name):
     with Round() as r:
         r.server.start(extra_env={"BANGER_CHAOS_LOG": r.trace})
-        SCENARIOS[name](r.server)
+        play(name, r.server)
         check_empty(r.server)
         r.server.stop()
         seen = {}
@@ -192,7 +204,7 @@ def crash(scenario, boundary, nth, delay_ms, deep):
         r.server.start(extra_env={"BANGER_CHAOS_LOG": r.trace, "BANGER_CHAOS_AT": boundary,
                                   "BANGER_CHAOS_NTH": str(nth), "BANGER_CHAOS_DELAY_MS": str(delay_ms)})
         try:
-            SCENARIOS[scenario](r.server)
+            play(scenario, r.server)
             # The last boundary is passed after the answer, or the delay was longer than the scenario.
             wait_until(lambda: not r.server.alive(), "the server is dead", 30 + delay_ms / 1000)
         except Died:
