@@ -116,7 +116,9 @@ char *workspace_target(const struct workspace *w, const char *vm, const char *gu
 		r = add(&b, "mode", w->mode);
 	if (r == 0)
 		r = add(&b, "fingerprint", mark);
-	return r == 0 ? strndup((const char *)buf_bytes(&b), buf_len(&b)) : NULL;
+	if (r == 0)
+		r = buf_append(&b, "", 1);
+	return r == 0 ? strdup((const char *)buf_bytes(&b)) : NULL;
 }
 
 /* --- stale? --- */

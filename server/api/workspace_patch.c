@@ -92,7 +92,16 @@ static void begin(struct patch *p)
 	p->req = NULL;
 }
 
-/* The line before the patch. Returns how many of the bytes belong to it. */
+/* Of SHA-1 or SHA-256. */
+static bool is_commit_len(size_t len)
+{
+	return len == 40 || len == COMMIT_MAX;
+}
+
+/*
+ * The line before the patch. Returns how many of the bytes belong to it. What no git prints is
+ * never followed by a patch.
+ */
 static size_t take_commit(struct patch *p, const char *bytes, size_t len)
 {
 	size_t n = 0;
@@ -101,12 +110,18 @@ static size_t take_commit(struct patch *p, const char *bytes, size_t len)
 		bool hex = (bytes[n] >= '0' && bytes[n] <= '9') ||
 			   (bytes[n] >= 'a' && bytes[n] <= 'f');
 
-		if (!hex || p->commit_len == COMMIT_MAX)
-			return len; /* no git prints this: nothing begins */
+		if (!hex || p->commit_len >= COMMIT_MAX) {
+			p->commit_len = COMMIT_MAX + 1;
+			return len;
+		}
 		p->commit[p->commit_len++] = bytes[n];
 	}
 	if (n == len)
 		return len;
+	if (!is_commit_len(p->commit_len)) {
+		p->commit_len = COMMIT_MAX + 1;
+		return len;
+	}
 	begin(p);
 	return n + 1;
 }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Git repositories of the host in a guest: what is copied, what is not, and that the repository itself stays as it is."""
+import http.client
 import io
 import os
 import re
@@ -9,7 +10,7 @@ import tarfile
 import tempfile
 import unittest
 
-from harness import SHAPE, LifeTest
+from harness import SHAPE, LifeTest, UnixConnection, wait_until
 
 CLI = os.environ["BANGER_CLI"]
 
@@ -198,6 +199,47 @@ class Workspace(LifeTest):
         # Nothing committed yet: all of it is new.
         self.server.run("a", "sh", "-c", "git init -q /srv/empty && echo new >/srv/empty/file")
         self.assertIn(b"+new", self.patch("?path=/srv/empty").body)
+
+    def test_what_a_guest_calls_git_is_not_trusted(self):
+        self.server.start()
+        self.server.create("a")
+        self.server.run("a", "mkdir", "-p", "/root/repo", "/usr/local/bin")
+        head = {"Content-Type": "application/octet-stream"}
+
+        def lie(says, at_the_end):
+            script = ("#!/bin/sh\ncase \"$1 $2\" in 'rev-parse --absolute-git-dir'|'rev-parse --show-toplevel') echo /tmp;;\n"
+                      f"'rev-parse --verify') {says};; '-c core.quotePath=true') {at_the_end};; esac\n")
+            self.server.must(204, "PUT", "/vms/a/files/bin/git?mode=0755", script.encode(), headers=head)
+
+        for says in ("true", "head -c 300000 /dev/zero | tr '\\0' z", "printf ' \\r\\nX-Evil: 1\\n'", f"echo {'a' * 39}",
+                     "head -c 5000 /dev/zero | tr '\\0' a", f"printf 'z\\n{'a' * 40}\\n'"):
+            lie(says, "echo patch")
+            self.assertEqual("guest_failed", self.patch(status=502).json()["code"], says)
+        # One that ends badly behind its first bytes: what came is not taken for all.
+        lie(f"echo {'a' * 40}", "echo part; exit 1")
+        with self.assertRaises(http.client.IncompleteRead):
+            self.server.raw("GET", "/vms/a/workspace/patch")
+        done = subprocess.run([CLI, "workspace", "export", "a"], env=self.env, capture_output=True, check=False)
+        self.assertEqual((1, b"part\n"), (done.returncode, done.stdout))
+
+    def test_a_workspace_that_breaks_off_is_not_on_record(self):
+        self.server.start()
+        self.server.create("a")
+        tar = io.BytesIO()
+        with tarfile.open(fileobj=tar, mode="w") as t:
+            info = tarfile.TarInfo("file")
+            info.size = 3 << 20
+            t.addfile(info, io.BytesIO(bytes(info.size)))
+        head = {"Content-Type": "application/x-tar"}
+        self.server.must(201, "POST", "/vms/a/workspace", tar.getvalue(), headers=head)
+        connection = UnixConnection(self.server.socket, 60)
+        connection.putrequest("POST", "/vms/a/workspace?if_exists=keep")
+        for name, value in {**head, "Content-Length": str(len(tar.getvalue()))}.items():
+            connection.putheader(name, value)
+        connection.endheaders(tar.getvalue()[:1 << 20])
+        wait_until(lambda: self.server.call("GET", "/vms/a/workspace").status == 404, "the record has gone")
+        connection.close()
+        self.server.must(201, "POST", "/vms/a/workspace?if_exists=replace", tar.getvalue(), headers=head)
 
     def test_exec_says_that_the_repository_has_changed(self):
         self.server.start()
