@@ -103,6 +103,49 @@ describe("the dashboard", { skip: built ? false : "web/dist is not built", timeo
 		await context.close();
 	});
 
+	it("makes a VM of a template, and lets go of it when its shape is changed", async () => {
+		const { page, context } = await visit(["--rate", "0"], "#/snapshots");
+		await page.getByRole("button", { name: "Actions for the template of debian" }).click();
+		await page.getByRole("menuitem", { name: "New VM from it" }).click();
+		const body = async () => JSON.parse(await page.locator(".preview pre.raw").innerText());
+		await page.getByText("It starts from a booted copy").waitFor();
+		const { image, vcpus, memory_mib, disk_mib, network, init, boot } = await body();
+		assert.deepEqual({ image, vcpus, memory_mib, disk_mib, network, init, boot }, { image: "debian", vcpus: 1, memory_mib: 512, disk_mib: 8192, network: "user", init: "agent", boot: "template" });
+		await page.getByLabel("Memory in MiB").fill("640");
+		assert.deepEqual([(await body()).memory_mib, (await body()).boot], [640, undefined]);
+		assert.equal(await page.getByLabel("Clone of", { exact: true }).inputValue(), "");
+		await page.getByLabel("Clone of", { exact: true }).selectOption({ label: "mini · 1 vCPU, 512 MiB, disk 8 GiB, network user" });
+		assert.deepEqual([(await body()).image, (await body()).memory_mib, (await body()).boot], ["mini", 512, "template"]);
+		await context.close();
+	});
+
+	it("gives what it asks about as curl and CLI, too", async () => {
+		const { page, context } = await visit(["--rate", "0"], "#/tokens");
+		const shown = async () => {
+			await page.locator(".dialog .as-shell summary").click();
+			const list = await page.locator(".dialog .as-shell code").allInnerTexts();
+			await page.getByRole("button", { name: "Close", exact: true }).click();
+			return list.map((text) => text.replace(/\\\n\s*/g, ""));
+		};
+		await page.getByRole("button", { name: "New token" }).first().click();
+		await page.getByLabel("Name", { exact: true }).fill("runner");
+		const [curl, cli] = await shown();
+		assert.match(curl, /\/tokens .*"name":"runner","scope":"run","ttl_s":2592000/);
+		assert.equal(cli, "banger token create runner --scope run --ttl 2592000s");
+		await page.getByRole("button", { name: /^Revoke / }).first().click();
+		assert.match((await shown()).join("\n"), /-X DELETE .*\/tokens\/.*\nbanger token delete /);
+		await page.goto(page.url().replace("tokens", "images"));
+		await page.getByRole("button", { name: "New kernel" }).click();
+		await page.getByLabel(/^Build microvm/).check();
+		const commands = await page.locator(".dialog .command code").allInnerTexts();
+		assert.match(commands[0], /\/kernels[^]*\{"build":"microvm"\}/);
+		assert.equal(commands[1], "banger kernel build microvm");
+		await page.getByRole("button", { name: "Close", exact: true }).click();
+		await page.getByRole("button", { name: "Preferences" }).first().click();
+		assert.equal(await page.getByRole("menuitem", { name: "API reference" }).getAttribute("href"), "/docs");
+		await context.close();
+	});
+
 	it("follows changes without a reload", async () => {
 		const { page, fixture, context } = await visit(["--rate", "0"]);
 		await fetch(`${fixture.url}/vms`, { method: "POST", body: JSON.stringify({ name: "aaa-new" }) });

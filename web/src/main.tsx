@@ -11,5 +11,6 @@ import "./style/shell.css";
 const root = document.getElementById("app");
 if (root) {
 	startLive();
-	render(<App />, root);
+	/* a task of its own: the requests are on their way, and neither is long */
+	window.setTimeout(() => render(<App />, root));
 }

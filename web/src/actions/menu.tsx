@@ -3,12 +3,11 @@
 import { can } from "../api/capabilities";
 import { sketch } from "../api/client";
 import type { Vm } from "../api/types";
-import { endpoint } from "../pages/create/example";
 import { go, href } from "../lib/router";
-import { curl, quote, type RequestSketch } from "../lib/shell";
-import { Command, copyText } from "../ui/basics";
-import { showDialog } from "../ui/dialog";
+import { quote } from "../lib/shell";
+import { copyText } from "../ui/basics";
 import type { MenuEntry } from "../ui/menu";
+import { showRecipes, type Recipe } from "../ui/recipes";
 import { forkVm, takeSnapshot } from "../pages/snapshots/doing";
 import { fits, offered, perform } from "./actions";
 
@@ -42,12 +41,6 @@ export function vmMenu(vm: Vm, onPage = false): MenuEntry[] {
 	return entries;
 }
 
-export interface Recipe {
-	label: string;
-	request: RequestSketch;
-	cli?: string;
-}
-
 export function vmRecipes(vm: Vm): Recipe[] {
 	const params = { vm: vm.name };
 	const list: Recipe[] = [
@@ -72,19 +65,5 @@ export function vmRecipes(vm: Vm): Recipe[] {
 }
 
 export function showVmCommands(vm: Vm): void {
-	showDialog({ title: `“${vm.name}” from a shell`, wide: true, body: <Recipes list={vmRecipes(vm)} /> });
-}
-
-export function Recipes({ list }: { list: Recipe[] }) {
-	return (
-		<div class="recipes">
-			{list.map((recipe) => (
-				<section key={recipe.label}>
-					<h3>{recipe.label}</h3>
-					<Command text={curl(recipe.request, endpoint())} what={`curl command: ${recipe.label}`} />
-					{recipe.cli && <Command text={recipe.cli} what={`CLI command: ${recipe.label}`} />}
-				</section>
-			))}
-		</div>
-	);
+	showRecipes(`“${vm.name}” from a shell`, vmRecipes(vm));
 }

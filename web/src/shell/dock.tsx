@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The task log, docked below every page: what runs, what ran, who asked, how it ended. */
 import { useState } from "preact/hooks";
-import { call } from "../api/client";
+import { call, sketch } from "../api/client";
 import { can } from "../api/capabilities";
 import { sentence } from "../actions/actions";
 import type { Operation } from "../api/types";
@@ -18,6 +18,7 @@ import { toast } from "../ui/toast";
 import { Waterfall } from "../ui/waterfall";
 import { Parts } from "../ui/parts";
 import { amount } from "../ui/progress";
+import { AsShell } from "../ui/recipes";
 
 export const dockOpen = remembered("dock", false);
 
@@ -192,6 +193,7 @@ function Row({ op, open, toggle }: { op: Operation; open: boolean; toggle: () =>
 						<p class="dim small">
 							Operation <code>{op.id}</code>: the same id stands in events, logs and errors.
 						</p>
+						<AsShell recipe={ended(op) ? { label: "Show", request: sketch("get", "/operations/{operation}", { operation: op.id }), cli: `banger operation show ${op.id}` } : { label: "Cancel", request: sketch("delete", "/operations/{operation}", { operation: op.id }), cli: `banger operation cancel ${op.id}` }} />
 					</td>
 				</tr>
 			)}

@@ -77,6 +77,7 @@ function preferences() {
 					"line" as const,
 				]
 			: []),
+		{ label: "API reference", icon: "open" as const, href: "/docs" },
 		{ label: "API document", icon: "open" as const, href: "/openapi.json" },
 	];
 }

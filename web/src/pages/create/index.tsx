@@ -22,6 +22,7 @@ import { createCommand } from "./command";
 import { endpoint } from "./example";
 import { freeName } from "./names";
 import { LabelField, parseLabels } from "./labels";
+import { TemplateField } from "./template";
 import "./create.css";
 
 type Draft = Partial<VmCreate>;
@@ -48,6 +49,8 @@ const INITS: Record<string, [string, string]> = {
 	system: ["System", "the image's own init, with its services"],
 };
 
+const SHAPE = ["image", "kernel", "vcpus", "memory_mib", "disk_mib", "network", "init"] as const;
+
 export default function CreatePage() {
 	const [draft, setDraft] = useState<Draft>(() => {
 		const image = route.peek().query.get("image");
@@ -65,7 +68,12 @@ export default function CreatePage() {
 
 	const set = (change: Draft): void => {
 		setRefused(null);
-		setDraft({ ...draft, ...change });
+		setDraft((before) => {
+			const after = { ...before, ...change };
+			/* another shape than the template's: it may boot by itself */
+			const other = before.boot === "template" && !("boot" in change) && SHAPE.some((field) => field in change && change[field] !== before[field]);
+			return other ? { ...after, boot: undefined } : after;
+		});
 	};
 	const parsed = parseLabels(labels);
 	const body = useMemo((): VmCreate => {
@@ -131,6 +139,7 @@ export default function CreatePage() {
 								</div>
 							</Field>
 							{draft.from_snapshot ? <FromSnapshot id={draft.from_snapshot} memory={draft.restore_memory ?? true} onMemory={(restore_memory) => set({ restore_memory })} /> : <>
+							<TemplateField draft={draft} onPick={set} />
 							<ImageField value={draft.image} onChange={(image) => set({ image })} wrong={wrong("image")} />
 							<div class="pair">
 								<Numbers label="Processors" unit="vCPU" choices={VCPUS} text={String} value={draft.vcpus} wrong={wrong("vcpus")} onChange={(vcpus) => set({ vcpus })} />

@@ -19,6 +19,7 @@ import { ask, closeDialog, showDialog } from "../../ui/dialog";
 import { Icon } from "../../ui/icon";
 import { Menu } from "../../ui/menu";
 import { Parts } from "../../ui/parts";
+import { AsShell, showRecipes, type Recipe } from "../../ui/recipes";
 import { amount } from "../../ui/progress";
 import { Ago } from "../../ui/time";
 import { toast } from "../../ui/toast";
@@ -37,7 +38,7 @@ export default function ImagesPage() {
 				<div class="actions">
 					<PhonePreferences />
 					{can("cache_prune") && <Menu title="More" kind="normal" items={() => [{ label: "Remove downloaded layers…", icon: "trash", run: cleanCache }]} />}
-					{can("kernel_create") && <Button icon="kernel" label="Import a kernel" onClick={addKernel} />}
+					{can("kernel_create") && <Button icon="kernel" label="New kernel" onClick={addKernel} />}
 					{can("image_create") && <Button kind="primary" icon="plus" label="New image" onClick={addImage} />}
 				</div>
 			</header>
@@ -230,10 +231,10 @@ async function createKernel(body: KernelCreate): Promise<void> {
 	try {
 		const reply = await call("post", "/kernels", { body });
 		if ("stages" in reply) putOperation(reply as Operation);
-		else toast({ tone: "ok", title: `Kernel ${body.name ?? body.import} is ready` });
+		else toast({ tone: "ok", title: `Kernel ${body.name ?? body.import ?? body.build} is ready` });
 		await refreshKernels();
 	} catch (error) {
-		toast({ tone: "bad", title: "The kernel was not imported", body: sentence(error) });
+		toast({ tone: "bad", title: "There is no new kernel", body: sentence(error) });
 	}
 }
 
@@ -247,7 +248,7 @@ async function verify(image: Image): Promise<void> {
 }
 
 async function removeImage(image: Image): Promise<void> {
-	if (!(await ask({ title: `Delete image “${image.name}”?`, body: `${bytes(image.size_bytes)} are freed. It came from ${image.source}; it can be made again from there.`, confirm: "Delete image", danger: true }))) return;
+	if (!(await ask({ title: `Delete image “${image.name}”?`, body: `${bytes(image.size_bytes)} are freed. It came from ${image.source}; it can be made again from there.`, confirm: "Delete image", danger: true, extra: <AsShell recipe={deleting("image", image.name)} /> }))) return;
 	try {
 		await call("delete", "/images/{image}", { params: { image: image.name } });
 	} catch (error) {
@@ -257,7 +258,7 @@ async function removeImage(image: Image): Promise<void> {
 }
 
 async function removeKernel(kernel: Kernel): Promise<void> {
-	if (!(await ask({ title: `Delete kernel “${kernel.name}”?`, body: `${bytes(kernel.size_bytes)} are freed.`, confirm: "Delete kernel", danger: true }))) return;
+	if (!(await ask({ title: `Delete kernel “${kernel.name}”?`, body: `${bytes(kernel.size_bytes)} are freed.`, confirm: "Delete kernel", danger: true, extra: <AsShell recipe={deleting("kernel", kernel.name)} /> }))) return;
 	try {
 		await call("delete", "/kernels/{kernel}", { params: { kernel: kernel.name } });
 	} catch (error) {
@@ -266,22 +267,20 @@ async function removeKernel(kernel: Kernel): Promise<void> {
 	await refreshKernels().catch(() => undefined);
 }
 
+function deleting(what: "image" | "kernel", name: string): Recipe {
+	return {
+		label: "Delete",
+		request: what === "image" ? sketch("delete", "/images/{image}", { image: name }) : sketch("delete", "/kernels/{kernel}", { kernel: name }),
+		cli: `banger ${what} delete ${quote(name)}`,
+	};
+}
+
 function commands(name: string, what: "image" | "kernel"): void {
-	const list =
-		what === "image"
-			? [sketch("get", "/images/{image}", { image: name }), sketch("delete", "/images/{image}", { image: name })]
-			: [sketch("get", "/kernels/{kernel}", { kernel: name }), sketch("delete", "/kernels/{kernel}", { kernel: name })];
-	showDialog({
-		title: `“${name}” from a shell`,
-		wide: true,
-		body: (
-			<div class="stack">
-				{list.map((request) => <Command key={request.method} text={curl(request, endpoint())} />)}
-				<Command text={`banger ${what} show ${quote(name)}`} />
-				<Command text={`banger ${what} delete ${quote(name)}`} />
-			</div>
-		),
-	});
+	showRecipes(`“${name}” from a shell`, [
+		{ label: "Show", request: what === "image" ? sketch("get", "/images/{image}", { image: name }) : sketch("get", "/kernels/{kernel}", { kernel: name }), cli: `banger ${what} show ${quote(name)}` },
+		...(what === "image" && can("image_verify") ? [{ label: "Check against its digest", request: sketch("post", "/images/{image}/verify", { image: name }), cli: `banger image verify ${quote(name)}` }] : []),
+		deleting(what, name),
+	]);
 }
 
 const BUILDS: Record<string, [string, string]> = {
@@ -353,40 +352,63 @@ function AddImage() {
 	);
 }
 
+const KERNELS: Record<string, string> = {
+	"debian-cloud": "Debian's kernel for clouds, from the host's package sources; nothing is installed.",
+	debian: "Debian's kernel for all machines, with all its modules.",
+	microvm: "Debian's kernel sources with a small configuration: boots fastest. Minutes of all processors, at the lowest priority.",
+};
+const IMPORTS = ["debian-cloud", "debian"];
+
+interface KernelSource {
+	id: string;
+	body: KernelCreate;
+	cli: string;
+}
+
+function kernelSources(): KernelSource[] {
+	const builds = schemaOf("KernelCreate")?.properties?.["build"]?.enum ?? [];
+	return [
+		...IMPORTS.map((id) => ({ id, body: { import: id } as KernelCreate, cli: `banger kernel import ${quote(id)}` })),
+		...builds.map((id) => ({ id, body: { build: id } as KernelCreate, cli: `banger kernel build ${quote(id)}` })),
+	];
+}
+
 function addKernel(): void {
-	showDialog({ title: "Import a kernel", body: <AddKernel /> });
+	showDialog({ title: "New kernel", body: <AddKernel /> });
 }
 
 function AddKernel() {
-	const sources = schemaOf("KernelCreate")?.properties?.["import"]?.enum ?? [];
-	const [source, setSource] = useState(sources[0] ?? "debian-cloud");
-	const body = { import: source } as KernelCreate;
+	const sources = kernelSources();
+	const [id, setId] = useState(sources[0]?.id ?? "");
+	const source = sources.find((one) => one.id === id);
+	if (!source) return null;
+	const build = "build" in source.body;
 	return (
 		<form
 			onSubmit={(event) => {
 				event.preventDefault();
 				closeDialog();
-				void createKernel(body);
+				void createKernel(source.body);
 			}}
 		>
 			<div class="stack">
 				<fieldset class="field">
 					<legend class="name">From</legend>
 					<div class="choice-list">
-						{sources.map((id) => (
-							<label key={id} class={source === id ? "on" : ""}>
-								<input type="radio" name="source" checked={source === id} onChange={() => setSource(id)} />
-								<span><strong>{id}</strong><br /><span class="soft">{id === "debian-cloud" ? "Debian's kernel for clouds, from the host's package sources; nothing is installed." : ""}</span></span>
+						{sources.map((one) => (
+							<label key={one.id} class={id === one.id ? "on" : ""}>
+								<input type="radio" name="source" checked={id === one.id} onChange={() => setId(one.id)} />
+								<span><strong>{"build" in one.body ? `Build ${one.id}` : one.id}</strong><br /><span class="soft">{KERNELS[one.id] ?? ""}</span></span>
 							</label>
 						))}
 					</div>
 				</fieldset>
-				<Command text={curl(sketch("post", "/kernels", {}, body), endpoint())} />
-				<Command text={`banger kernel import ${quote(source)}`} />
+				<Command text={curl(sketch("post", "/kernels", {}, source.body), endpoint())} />
+				<Command text={source.cli} />
 			</div>
 			<footer>
 				<Button label="Cancel" onClick={closeDialog} />
-				<Button type="submit" kind="primary" label="Import" />
+				<Button type="submit" kind="primary" label={build ? "Build" : "Import"} />
 			</footer>
 		</form>
 	);

@@ -18,6 +18,7 @@ import { Icon } from "../../ui/icon";
 import { Json } from "../../ui/json";
 import { LogView } from "../../ui/log";
 import { useOutput } from "../../ui/output";
+import { AsShell } from "../../ui/recipes";
 import { StateBadge } from "../../ui/state";
 import { At } from "../../ui/time";
 import { toast } from "../../ui/toast";
@@ -98,7 +99,7 @@ function Shown({ run }: { run: Run }) {
 
 function Verbs({ run }: { run: Run }) {
 	const cancel = async (): Promise<void> => {
-		if (!(await ask({ title: "Cancel this run?", body: "The command is ended and its VM deleted, with everything in it.", confirm: "Cancel the run", danger: true }))) return;
+		if (!(await ask({ title: "Cancel this run?", body: "The command is ended and its VM deleted, with everything in it.", confirm: "Cancel the run", danger: true, extra: <AsShell recipe={{ label: "Cancel", request: sketch("delete", "/runs/{run}", { run: run.id }), cli: `banger run cancel ${run.id}` }} /> }))) return;
 		try {
 			putRun(await call("delete", "/runs/{run}", { params: { run: run.id } }));
 		} catch (error) {

@@ -6,13 +6,17 @@ import { can } from "../../api/capabilities";
 import { sentence } from "../../actions/actions";
 import type { Template } from "../../api/types";
 import { bytes, mib, plural } from "../../lib/format";
+import { href } from "../../lib/router";
 import { curl } from "../../lib/shell";
 import { events, need, refreshSnapshots, snapshots } from "../../store/live";
+import { vmFrom } from "../create/clone";
+import { createCommand } from "../create/command";
 import { endpoint } from "../create/example";
 import { PhonePreferences } from "../../shell/nav";
 import { Command, Empty, Loading } from "../../ui/basics";
 import { ask } from "../../ui/dialog";
 import { Menu } from "../../ui/menu";
+import { AsShell, showRecipes, type Recipe } from "../../ui/recipes";
 import { Ago } from "../../ui/time";
 import { toast } from "../../ui/toast";
 import { SnapshotTable } from "./table";
@@ -62,9 +66,17 @@ function Templates() {
 			title: `Delete the template of ${template.image}?`,
 			body: `${bytes(template.size_bytes)} are freed. The next VM of this shape boots cold, and a new template is made from it.`,
 			confirm: "Delete template", danger: true,
+			extra: <AsShell recipe={deletion(template)} />,
 		});
 		if (sure) await act("Deleting", () => call("delete", "/templates/{template}", { params: { template: template.id } }));
 	};
+	const deletion = (template: Template): Recipe => ({ label: "Delete", request: sketch("delete", "/templates/{template}", { template: template.id }), cli: `banger template delete ${template.id}` });
+	const commands = (template: Template): void =>
+		showRecipes(`The template of ${template.image} from a shell`, [
+			{ label: "New VM from it", request: sketch("post", "/vms", {}, vmFrom(template)), cli: createCommand(vmFrom(template)) ?? "banger vm create" },
+			...(can("template_update") ? [{ label: template.pinned ? "Unpin" : "Pin", request: sketch("patch", "/templates/{template}", { template: template.id }, { pinned: !template.pinned }), cli: `banger template ${template.pinned ? "unpin" : "pin"} ${template.id}` }] : []),
+			deletion(template),
+		]);
 	if (list === null) return null;
 	return (
 		<section class="stack tight">
@@ -91,6 +103,8 @@ function Templates() {
 										<Menu
 											title={`Actions for the template of ${template.image}`}
 											items={() => [
+												...(can("vm_create") ? [{ label: "New VM from it", icon: "plus" as const, href: href(["create"], { template: template.id }) }] : []),
+												{ label: "As curl and CLI…", icon: "terminal" as const, run: () => commands(template) },
 												...(can("template_update")
 													? [{ label: template.pinned ? "Unpin" : "Pin: never remove to make room", icon: "check" as const, run: () => void act("Pinning", () => call("patch", "/templates/{template}", { params: { template: template.id }, body: { pinned: !template.pinned } })) }]
 													: []),

@@ -6,11 +6,12 @@ import { can, schemaOf } from "../../api/capabilities";
 import { problemOf } from "../../api/validate";
 import { sentence } from "../../actions/actions";
 import type { Scope, Token, TokenSecret } from "../../api/types";
-import { curl } from "../../lib/shell";
+import { curl, quote } from "../../lib/shell";
 import { endpoint } from "../create/example";
 import { PhonePreferences } from "../../shell/nav";
 import { Button, Command, Empty, Loading } from "../../ui/basics";
 import { ask, closeDialog, showDialog } from "../../ui/dialog";
+import { AsShell } from "../../ui/recipes";
 import { Ago, Until } from "../../ui/time";
 import { toast } from "../../ui/toast";
 import "../images/images.css";
@@ -21,6 +22,8 @@ const SCOPES: Record<Scope, string> = {
 	admin: "Also manages tokens.",
 };
 const LIVES: [string, number | undefined][] = [["1 day", 86_400], ["1 week", 604_800], ["30 days", 2_592_000], ["No end", undefined]];
+
+const revoking = (token: Token) => ({ label: "Revoke", request: sketch("delete", "/tokens/{token}", { token: token.name }), cli: `banger token delete ${quote(token.name)}` });
 
 export default function TokensPage() {
 	const [list, setList] = useState<Token[] | null>(null);
@@ -35,7 +38,7 @@ export default function TokensPage() {
 	};
 	useEffect(() => void refresh(), []);
 	const remove = async (token: Token): Promise<void> => {
-		if (!(await ask({ title: `Revoke “${token.name}”?`, body: "Whoever uses it is locked out at once.", confirm: "Revoke", danger: true }))) return;
+		if (!(await ask({ title: `Revoke “${token.name}”?`, body: "Whoever uses it is locked out at once.", confirm: "Revoke", danger: true, extra: <AsShell recipe={revoking(token)} /> }))) return;
 		try {
 			await call("delete", "/tokens/{token}", { params: { token: token.name } });
 		} catch (error) {
@@ -146,6 +149,7 @@ function Add({ done }: { done: () => void }) {
 						{LIVES.map(([text, s]) => <option key={text} value={String(s ?? "")}>{text}</option>)}
 					</select>
 				</label>
+				<AsShell recipe={{ label: "New token", request: sketch("post", "/tokens", {}, { ...body, name: name || "ci" }), cli: `banger token create ${quote(name || "ci")} --scope ${scope}${life ? ` --ttl ${life}s` : ""}` }} />
 			</div>
 			<footer>
 				<Button label="Cancel" onClick={closeDialog} />

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What listens in the guest, and which ports of the host lead there. */
 import { useEffect, useState } from "preact/hooks";
-import { call, fillPath } from "../../api/client";
+import { call, fillPath, sketch } from "../../api/client";
 import { can } from "../../api/capabilities";
 import { sentence } from "../../actions/actions";
 import type { Forward, Port, Vm } from "../../api/types";
@@ -13,6 +13,7 @@ import { Button, Card, Command, Copy, Details, Loading, Switch } from "../../ui/
 import { ask } from "../../ui/dialog";
 import { addressOf, openForward } from "../../ui/forward";
 import { Icon } from "../../ui/icon";
+import { AsShell, showRecipes, type Recipe } from "../../ui/recipes";
 import { StateBadge } from "../../ui/state";
 import { toast } from "../../ui/toast";
 
@@ -64,7 +65,7 @@ export function NetworkTab({ vm }: { vm: Vm }) {
 		}
 	};
 	const remove = async (forward: Forward): Promise<void> => {
-		if (forward.connections > 0 && !(await ask({ title: `Take the forward of port ${forward.guest_port} away?`, body: `${plural(forward.connections, "open connection")} through ${addressOf(forward)} will break.`, confirm: "Take it away", danger: true }))) return;
+		if (forward.connections > 0 && !(await ask({ title: `Take the forward of port ${forward.guest_port} away?`, body: `${plural(forward.connections, "open connection")} through ${addressOf(forward)} will break.`, confirm: "Take it away", danger: true, extra: <AsShell recipe={takingAway(forward)} /> }))) return;
 		try {
 			await call("delete", "/vms/{vm}/forwards/{forward}", { params: { vm: vm.id, forward: forward.id } });
 		} catch (error) {
@@ -72,6 +73,11 @@ export function NetworkTab({ vm }: { vm: Vm }) {
 		}
 		await refresh().catch(() => undefined);
 	};
+	const takingAway = (forward: Forward): Recipe => ({
+		label: "Take it away",
+		request: sketch("delete", "/vms/{vm}/forwards/{forward}", { vm: vm.name, forward: forward.id }),
+		cli: `banger vm unforward ${quote(vm.name)} ${forward.host_port}`,
+	});
 	const leadsTo = (port: number): Forward | undefined => forwards?.find((f) => f.guest_port === port);
 	return (
 		<div class="columns">
@@ -135,6 +141,10 @@ export function NetworkTab({ vm }: { vm: Vm }) {
 											<td class="right">
 												<span class="row end">
 													{forward.listening && <Preview forward={forward} />}
+													<Button kind="quiet" icon="terminal" title={`The forward of port ${forward.guest_port} as curl and CLI`} onClick={() => showRecipes(`Port ${forward.guest_port} of ${vm.name} from a shell`, [
+														{ label: "Forward", request: sketch("post", "/vms/{vm}/forwards", { vm: vm.name }, { guest_port: forward.guest_port, host_port: forward.host_port }), cli: `banger vm forward ${quote(vm.name)} ${forward.host_port}:${forward.guest_port}` },
+														takingAway(forward),
+													])} />
 													{can("forward_delete") && <Button kind="quiet" icon="trash" title={`Take the forward of port ${forward.guest_port} away`} onClick={() => void remove(forward)} />}
 												</span>
 											</td>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { Recipes, vmRecipes } from "../../actions/menu";
+import { vmRecipes } from "../../actions/menu";
 import { can } from "../../api/capabilities";
 import { sketch } from "../../api/client";
 import type { Vm } from "../../api/types";
@@ -8,6 +8,7 @@ import { href } from "../../lib/router";
 import { operations } from "../../store/live";
 import { Button, Card, Copy, Details, Label } from "../../ui/basics";
 import { showDialog } from "../../ui/dialog";
+import { Recipes } from "../../ui/recipes";
 import { Ago, At, Until } from "../../ui/time";
 import { Waterfall } from "../../ui/waterfall";
 import { OperationTable } from "../../shell/dock";
