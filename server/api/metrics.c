@@ -15,6 +15,7 @@
 #include "lib/base/fs.h"
 #include "server/api/handlers.h"
 #include "server/run/run.h"
+#include "server/store/store.h"
 #include "server/vm/stats.h"
 #include "server/vm/template.h"
 
@@ -143,6 +144,21 @@ static void events(struct api *api, struct buf *b, const char *name)
 	count(b, name, (uint64_t)events_last(api->events));
 }
 
+static void store_write_times(struct api *api, struct buf *b, const char *name)
+{
+	const struct store_writes *w = store_writes(api->store);
+	uint64_t so_far = 0;
+
+	for (size_t i = 0; i < STORE_BOUNDS; i++) {
+		so_far += w->within[i];
+		(void)!buf_printf(b, "%s_bucket{le=\"%g\"} %" PRIu64 "\n", name,
+				  (double)store_bounds_us[i] / 1e6, so_far);
+	}
+	(void)!buf_printf(b,
+			  "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n%s_sum %.6f\n%s_count %" PRIu64 "\n",
+			  name, w->count, name, (double)w->sum_us / 1e6, name, w->count);
+}
+
 static void requests(struct api *api, struct buf *b, const char *name)
 {
 	const struct http_counts *counts = http_server_counts(api->http);
@@ -226,6 +242,8 @@ static const struct {
 	{ "banger_vm_network_transmit_packets_total", "counter",
 	  "Sent by the guest since its VMM's start.", net_tx_packets },
 	{ "banger_events_total", "counter", "Events since the first start.", events },
+	{ "banger_store_write_seconds", "histogram", "How long changes of the database took.",
+	  store_write_times },
 	{ "banger_http_replies_total", "counter", "Replies by class of status.", requests },
 	{ "banger_http_connections", "gauge", "Connections of clients.", connections },
 	{ "process_cpu_seconds_total", "counter", "Processor time of the server.", cpu_seconds },

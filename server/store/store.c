@@ -263,13 +263,34 @@ void store_reset(struct store *store, enum statement which)
 	(void)sqlite3_clear_bindings(store->stmt[which]);
 }
 
+const int64_t store_bounds_us[STORE_BOUNDS] = { 100, 250, 500, 1000, 2500, 10000, 100000, 1000000 };
+
+static void count_write(struct store_writes *w, int64_t took_us)
+{
+	w->count++;
+	w->sum_us += (uint64_t)took_us;
+	for (size_t i = 0; i < ARRAY_SIZE(store_bounds_us); i++) {
+		if (took_us <= store_bounds_us[i]) {
+			w->within[i]++;
+			return;
+		}
+	}
+}
+
+const struct store_writes *store_writes(const struct store *store)
+{
+	return &store->writes;
+}
+
 int store_run(struct store *store, enum statement which, struct error *err)
 {
+	int64_t begun = clock_mono_us();
 	int r = store_step(store, which, err);
 
 	if (r >= 0)
 		r = sqlite3_changes(store->db);
 	store_reset(store, which);
+	count_write(&store->writes, clock_mono_us() - begun);
 	return r;
 }
 

@@ -13,6 +13,15 @@
 
 #include "lib/base/error.h"
 
+/* How long statements that change something took, waits for others' locks included. */
+enum { STORE_BOUNDS = 8 };
+struct store_writes {
+	uint64_t within[STORE_BOUNDS]; /* took at most store_bounds_us[i], and not less */
+	uint64_t count;
+	uint64_t sum_us;
+};
+extern const int64_t store_bounds_us[STORE_BOUNDS];
+
 struct store;
 
 /* Opens or makes the database. A damaged or foreign file is refused with what to do about it. */
@@ -20,6 +29,7 @@ int store_open(const char *path, struct store **ret_store, struct error *err) MU
 /* True when store_open() made the database, or found it without a single table. */
 bool store_is_new(const struct store *store);
 /* Grows with every row that is written. */
+const struct store_writes *store_writes(const struct store *store);
 uint64_t store_changes(const struct store *store);
 /* NULL is fine. */
 void store_close(struct store *store);

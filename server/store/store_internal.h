@@ -11,6 +11,7 @@ struct store {
 	sqlite3 *db;
 	sqlite3_stmt *stmt[STMT_MAX_];
 	bool is_new;
+	struct store_writes writes;
 	int64_t waited_us; /* when a wait for somebody else's lock was last given up; 0: none was */
 };
 

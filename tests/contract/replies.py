@@ -175,7 +175,9 @@ def metrics(contract):
             types[line.split()[2]] = line.split()[3]
         else:
             sample = SAMPLE.match(line)
-            if not sample or sample[1] != current or types.get(current) not in ("gauge", "counter"):
+            name = sample and re.sub("_(bucket|sum|count)$", "", sample[1]) if types.get(current) == "histogram" \
+                else sample and sample[1]
+            if not sample or name != current or types.get(current) not in ("gauge", "counter", "histogram"):
                 contract.fail(f"/metrics: {line}")
             elif sample[1] + (sample[2] or "") in series:
                 contract.fail(f"/metrics: twice: {line}")

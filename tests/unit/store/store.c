@@ -93,6 +93,35 @@ static void a_row_comes_back_as_it_was(void **state)
 	assert_string_equal(got.wake, "never");
 }
 
+/* Somebody else's lock is waited for; after a wait in vain the next ones fail at once. */
+static void a_lock_is_waited_for_once_and_writes_are_timed(void **state)
+{
+	struct vm_row v = sample("web");
+	const struct store_writes *w = store_writes(store);
+	struct store *other;
+	struct store_tx tx;
+	uint64_t within = 0;
+	uint64_t before;
+
+	(void)state;
+	assert_int_equal(store_open(path, &other, &err), 0);
+	assert_int_equal(store_tx_begin(other, &tx, &err), 0);
+	before = w->count;
+	for (int i = 0; i < 10; i++) {
+		assert_true(vms_insert(store, &v, &err) < 0);
+		assert_int_equal(err.code, ERR_BUSY);
+	}
+	assert_int_equal(w->count, before + 10);
+	for (size_t i = 0; i < STORE_BOUNDS; i++)
+		within += w->within[i];
+	/* The first waited for longer than the last bound, the others did not wait. */
+	assert_int_equal(within, w->count - 1);
+	assert_true(w->sum_us >= 1000000);
+	store_tx_done(&tx);
+	assert_int_equal(vms_insert(store, &v, &err), 0);
+	store_close(other);
+}
+
 static void a_second_vm_of_the_same_name_is_refused(void **state)
 {
 	struct vm_row a = sample("web");
@@ -244,6 +273,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_row_comes_back_as_it_was, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_lock_is_waited_for_once_and_writes_are_timed,
+						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_row_that_breaks_a_rule_does_not_exist_already,
 						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_second_vm_of_the_same_name_is_refused, set_up,
