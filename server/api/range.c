@@ -3,7 +3,7 @@
 
 #include "lib/base/macro.h"
 
-/* Digits; what is more than a number holds is the largest one. NULL when there is no digit. */
+/* Digits; what is beyond any file is INT64_MAX. NULL when there is no digit. */
 static const char *read_number(const char *s, uint64_t *ret_n)
 {
 	uint64_t n = 0;
@@ -11,9 +11,7 @@ static const char *read_number(const char *s, uint64_t *ret_n)
 	if (*s < '0' || *s > '9')
 		return NULL;
 	for (; *s >= '0' && *s <= '9'; s++)
-		if (__builtin_mul_overflow(n, 10, &n) ||
-		    __builtin_add_overflow(n, (uint64_t)(*s - '0'), &n))
-			n = UINT64_MAX / 10;
+		n = n > (INT64_MAX - 9) / 10 ? INT64_MAX : n * 10 + (uint64_t)(*s - '0');
 	*ret_n = n;
 	return s;
 }
