@@ -106,7 +106,7 @@ struct http_request {
 	bool close_after;
 	size_t n_headers;
 	struct MHD_Response *response; /* made, not yet queued */
-	bool shared;                   /* it is not ours */
+	struct http_text *shared;      /* it is this text's, not ours */
 	unsigned int status;
 	bool queued;
 
@@ -161,9 +161,9 @@ void reply_whole(struct http_request *req, int status, const char *content_type,
 /* Whether a reply can be sent that is the same for all: no header of its own, and no waiting for
  * it. */
 bool request_takes_shared(const struct http_request *req);
-/* Such a reply, borrowed (NULL when there was no memory for it); `data` is its text where it has
- * one. */
-void reply_shared(struct http_request *req, int status, const char *data, size_t len,
+/* Such a reply with the text that it belongs to, which is held until it is queued. `response` NULL:
+ * no memory for it. */
+void reply_shared(struct http_request *req, int status, struct http_text *text,
 		  struct MHD_Response *response);
 void reply_problem(struct http_request *req, const struct error *err, const char *operation,
 		   json_t *errors, bool more);

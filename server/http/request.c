@@ -87,6 +87,14 @@ struct http_request *request_new(struct listener *listener, struct MHD_Connectio
 	return req;
 }
 
+static void drop_response(struct http_request *req, struct MHD_Response *response)
+{
+	if (req->shared)
+		http_text_unref(TAKE_PTR(req->shared));
+	else if (response)
+		MHD_destroy_response(response);
+}
+
 void request_free(struct http_request *req)
 {
 	if (req->prev)
@@ -99,8 +107,7 @@ void request_free(struct http_request *req)
 		free(req->headers[i].name);
 		free(req->headers[i].value);
 	}
-	if (req->response && !req->shared)
-		MHD_destroy_response(req->response);
+	drop_response(req, TAKE_PTR(req->response));
 	loop_fd_remove(req->watch);
 	json_decref(req->json);
 	buf_done(&req->body);
@@ -361,8 +368,7 @@ enum MHD_Result request_queue(struct http_request *req)
 	if (req->status >= 100 && req->status < 600)
 		req->server->counts.replies[req->status / 100 - 1]++;
 	req->queued = true;
-	if (!req->shared)
-		MHD_destroy_response(response);
+	drop_response(req, response);
 	return r;
 }
 
@@ -423,8 +429,8 @@ bool request_takes_shared(const struct http_request *req)
 	return req->n_headers == 0 && !req->close_after && !req->suspended && !req->replay;
 }
 
-/* Queued as soon as the handler has returned, so it can't go before. */
-void reply_shared(struct http_request *req, int status, const char *data, size_t len,
+/* Its keeper may let the text go before the reply is queued. */
+void reply_shared(struct http_request *req, int status, struct http_text *text,
 		  struct MHD_Response *response)
 {
 	assert(!req->response && !req->queued);
@@ -433,10 +439,11 @@ void reply_shared(struct http_request *req, int status, const char *data, size_t
 		return;
 	}
 	if (status == 200)
-		check_reply(req, status, "application/json", data, len);
+		check_reply(req, status, "application/json", http_text_bytes(text),
+			    http_text_len(text));
 	req->status = (unsigned int)status;
 	req->response = response;
-	req->shared = true;
+	req->shared = http_text_ref(text);
 	req->gone = NULL;
 	tell_audit(req, req->status);
 }

@@ -112,8 +112,7 @@ void http_reply_text(struct http_request *req, struct http_text *text)
 
 	if (request_takes_shared(req)) {
 		whole = !http_matches_etag(req, text->etag);
-		reply_shared(req, whole ? 200 : 304, text->data, text->len,
-			     shared_reply(text, whole));
+		reply_shared(req, whole ? 200 : 304, text, shared_reply(text, whole));
 	} else if (!http_not_modified(req, text->etag)) {
 		reply_whole(req, 200, "application/json", text->data, text->len,
 			    new_reply(text, true));
