@@ -36,6 +36,7 @@
 #include "server/vm/network.h"
 #include "server/vm/snapshot.h"
 #include "server/vm/template.h"
+#include "server/vmm/cgroup.h"
 
 #define SYSTEM_STATE "/var/lib/banger/" /* of a system install */
 
@@ -65,7 +66,8 @@ struct server {
 	char *agent_path;
 	char *libexec_dir;
 	char *names_path;
-	char *own_keys; /* where the CLI keeps the key for ssh */
+	char *cgroup_dir; /* NULL: none is delegated */
+	char *own_keys;   /* where the CLI keeps the key for ssh */
 	char *web_root;
 	struct image_paths paths;
 	struct vmm_probe probe;
@@ -323,6 +325,15 @@ static void choose_network(struct server *s)
 	s->api.default_network_from = s->no_network;
 }
 
+/* That there are none is a row of doctor's too. */
+static void find_limits(struct server *s)
+{
+	struct error err = ERROR_INIT;
+
+	if (cgroup_find_own(&s->cgroup_dir, &err) < 0)
+		(void)snprintf(s->api.no_limits, sizeof(s->api.no_limits), "%.250s", err.msg);
+}
+
 /* A port that somebody else has is a row of doctor's, not a reason to end. */
 static void start_dns(struct server *s)
 {
@@ -507,6 +518,7 @@ static int start_state(struct server *s, struct error *err)
 		.vmm_version = s->probe.version,
 		.default_network = s->api.default_network,
 		.jail_dir = jail_dir(s),
+		.cgroup_dir = s->cgroup_dir,
 		.helper = { .socket = config_text(&s->config, CONFIG_NETWORK_HELPER) },
 		.host_files = host_files(s),
 		.dns_port = (uint16_t)config_number(&s->config, CONFIG_NETWORK_DNS_PORT)
@@ -628,6 +640,7 @@ static void server_done(struct server *s)
 	free(s->agent_path);
 	free(s->libexec_dir);
 	free(s->names_path);
+	free(s->cgroup_dir);
 	free(s->own_keys);
 	free(s->web_root);
 	home_done(&s->home);
@@ -697,6 +710,7 @@ static int start(struct server *s, struct error *err)
 		return error_errno(err, r, "workers");
 	choose_vmm(s);
 	choose_network(s);
+	find_limits(s);
 	r = start_state(s, err);
 	if (r == 0)
 		r = start_http(s, err);

@@ -52,8 +52,9 @@ struct api {
 	const struct http_server *http;
 	const struct vmm_driver *driver; /* for new starts; NULL: none usable */
 	const struct vmm_probe *probe;   /* of it */
-	const char *vmm_why;             /* it was chosen, or none was */
-	unsigned int operations_kept;    /* since the start */
+	char no_limits[256]; /* why VMs that the server starts itself have none; "": they have */
+	const char *vmm_why; /* it was chosen, or none was */
+	unsigned int operations_kept; /* since the start */
 	struct kept_page pages[API_KEPT_PAGES];
 	unsigned int next_page;                 /* the place that the next one takes */
 	struct kept_page views[API_KEPT_VIEWS]; /* each in the place that its target's hash gives */

@@ -132,6 +132,7 @@ void api_doctor(struct http_request *req, void *context)
 		.n_images = (int64_t)catalog_n_images(api->catalog),
 		.n_kernels = (int64_t)catalog_n_kernels(api->catalog),
 		.helper_socket = config_text(api->config, CONFIG_NETWORK_HELPER),
+		.no_limits = api->no_limits[0] ? api->no_limits : NULL,
 		.dns_enabled = config_number(api->config, CONFIG_NETWORK_DNS_PORT) != 0,
 		.dns_error = api->dns_error,
 		.dns_port = (uint16_t)config_number(api->config, CONFIG_NETWORK_DNS_PORT),

@@ -79,6 +79,7 @@ struct doctor_context {
 	int64_t n_images;      /* images in the store; -1: not known */
 	int64_t n_kernels;
 	const char *helper_socket; /* absolute */
+	const char *no_limits;     /* why VMs of the server have none; NULL: they have */
 	bool dns_enabled;
 	int dns_error; /* 0: answering; else the negative errno of its start */
 	uint16_t dns_port;

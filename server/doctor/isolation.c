@@ -154,7 +154,19 @@ static void check_cgroups(const struct doctor_context *ctx, struct doctor_row *r
 	const char *kind = at ? strstr(at, " - ") : NULL;
 
 	if (kind && strchr(at + 1, '\n') > kind && str_has_prefix(kind, " - cgroup2 ")) {
-		row_set(row, DOCTOR_PASS, "version 2: VMs of the helper get limits");
+		if (!ctx->no_limits) {
+			row_set(row, DOCTOR_PASS,
+				"version 2, delegated: each VM has limits of memory, processors "
+				"and processes");
+			return;
+		}
+		row_set(row, DOCTOR_WARN,
+			"version 2, but VMs that the server starts itself get no limits (%s); "
+			"those "
+			"in the helper's jails do",
+			ctx->no_limits);
+		row_remedy(row, "run the server as a systemd service with Delegate=cpu memory pids "
+				"and DelegateSubgroup=server (systemd 254)");
 		return;
 	}
 	row_set(row, DOCTOR_WARN, "no cgroup version 2 at /sys/fs/cgroup: VMs get no limits");

@@ -120,5 +120,6 @@ void vm_boot_done(struct vm_boot *b)
 	free(b->initrd);
 	free(b->cmdline);
 	free(b->jail_root);
+	free(b->cgroup_procs);
 	*b = (struct vm_boot){ 0 };
 }

@@ -8,19 +8,16 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/log.h"
 #include "server/vm/vm_internal.h"
-
-/* What the monitor itself needs beside its guest: far more than it should. */
-enum { EXTRA_MIB = 128, EXTRA_CPU_PERCENT = 100, PIDS_MAX = 128 };
+#include "server/vmm/cgroup.h"
 
 /* Outside of systemd the helper has no cgroup of its own, and a VM then no limits. */
 static int limit(const struct helper_client *helper, const struct vmm_config *config,
 		 struct error *err)
 {
-	const struct helper_limits limits = {
-		.memory_bytes = ((uint64_t)config->memory_mib + EXTRA_MIB) << 20,
-		.cpu_percent = config->vcpus * 100 + EXTRA_CPU_PERCENT,
-		.pids = PIDS_MAX + config->vcpus,
-	};
+	const struct cgroup_limits own = cgroup_limits_of(config->vcpus, config->memory_mib, false);
+	const struct helper_limits limits = { .memory_bytes = own.memory_bytes,
+					      .cpu_percent = own.cpu_percent,
+					      .pids = own.pids };
 	struct error failed = ERROR_INIT;
 	int r = helper_cgroup_create(helper, config->id, &limits, &failed);
 

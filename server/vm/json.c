@@ -3,6 +3,7 @@
 #include "server/vm/execs.h"
 #include "server/vm/idle.h"
 #include "server/vm/vm_internal.h"
+#include "server/vmm/cgroup.h"
 
 static void set_text(json_t *o, const char *name, const char *text)
 {
@@ -37,6 +38,16 @@ static void add_addresses(json_t *o, const struct vm *vm)
 	set_text(o, "ip6", address_format_v6(v6, text));
 }
 
+static json_t *limits_json(const struct vm *vm)
+{
+	const struct cgroup_limits l =
+		cgroup_limits_of((uint32_t)vm->row.vcpus, (uint32_t)vm->row.memory_mib,
+				 vm->row.accel == VMM_ACCEL_TCG);
+
+	return json_pack("{s:I, s:I, s:I}", "memory_bytes", (json_int_t)l.memory_bytes,
+			 "cpu_percent", (json_int_t)l.cpu_percent, "processes", (json_int_t)l.pids);
+}
+
 json_t *vm_to_json(struct vm *vm)
 {
 	const struct vm_row *row = &vm->row;
@@ -55,6 +66,8 @@ json_t *vm_to_json(struct vm *vm)
 	(void)json_object_set_new(o, "vcpus", json_integer(row->vcpus));
 	(void)json_object_set_new(o, "memory_mib", json_integer(row->memory_mib));
 	(void)json_object_set_new(o, "disk_mib", json_integer(row->disk_mib));
+	if (vm->limited && vm->proc.pidfd >= 0)
+		(void)json_object_set_new(o, "limits", limits_json(vm));
 	(void)json_object_set_new(o, "labels", labels ? labels : json_object());
 	set_text(o, "network", row->network);
 	(void)json_object_set_new(o, "nat", json_boolean(row->nat));

@@ -17,6 +17,7 @@
 #include "server/vm/network.h"
 #include "server/vm/stats.h"
 #include "server/vm/vm_internal.h"
+#include "server/vmm/cgroup.h"
 
 static void wake(struct vm *vm)
 {
@@ -172,6 +173,7 @@ int vm_attach(struct vm *vm, const struct vmm_driver *driver, struct proc *proc,
 	*proc = PROC_INIT;
 	vm->being_ended = false;
 	vm->ended = false;
+	vm->limited = cgroup_holds(vm->proc.pid, vm->row.id);
 	vm->lost_told = false;
 	vm->doubt = VM_SURE;
 	vm->agent_up = false;
@@ -222,6 +224,7 @@ void vm_detach(struct vm *vm, enum vm_state state, const char *reason, const cha
 	if (vm->proc.pidfd >= 0)
 		(void)reap(&vm->proc);
 	proc_done(&vm->proc);
+	cgroup_remove(vm->vms->c.cgroup_dir, vm->row.id);
 	vm_remove_run_dir(vm);
 	vm->agent_up = false;
 	vm->row.pid = 0;

@@ -22,6 +22,7 @@
 #include "server/vm/suspend.h"
 #include "server/vm/template.h"
 #include "server/vm/vm_internal.h"
+#include "server/vmm/cgroup.h"
 
 enum { BOOT_DEADLINE_MS = 180 * 1000, VMM_DEADLINE_MS = 30 * 1000 };
 
@@ -450,12 +451,31 @@ static int restore(struct start *s, const struct vmm_wait *wait, struct error *e
 	return r;
 }
 
+/* The helper sees to those of its jails. */
+static int limit(struct start *s, struct error *err)
+{
+	struct vmm_config *c = &s->boot.config;
+	const struct cgroup_limits limits =
+		cgroup_limits_of(c->vcpus, c->memory_mib, c->accel == VMM_ACCEL_TCG);
+	const char *dir = s->job->vms->c.cgroup_dir;
+	int r;
+
+	if (!dir || c->jail)
+		return 0;
+	r = cgroup_create(dir, s->job->id, &limits, &s->boot.cgroup_procs, err);
+	c->cgroup_procs = s->boot.cgroup_procs;
+	return r < 0 ? error_wrap(err, "limits of the VM") : 0;
+}
+
 static int launch(struct start *s, struct error *err)
 {
 	struct vmm_wait wait = { .deadline_us = clock_mono_us() + (int64_t)VMM_DEADLINE_MS * 1000,
 				 .cancel_fd = op_cancel_fd(s->op) };
 	int r;
 
+	r = limit(s, err);
+	if (r < 0)
+		return r;
 	if (s->with_memory) {
 		r = restore(s, &wait, err);
 	} else {
@@ -520,6 +540,8 @@ static void kill_what_runs(struct start *s)
 	if (s->attached)
 		(void)!vm_end_process(s->op, s->job, 0, VM_STATE_MAX_, NULL, &ignored);
 	proc_kill(&s->proc);
+	if (!s->attached)
+		cgroup_remove(s->job->vms->c.cgroup_dir, s->job->id);
 	if (!s->attached && vm_network_close(s->job, &ignored) < 0)
 		log_fields(LOG_WARN, "network not taken away", "vm", s->job->id, "error",
 			   ignored.msg, NULL);

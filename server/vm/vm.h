@@ -103,6 +103,7 @@ struct vms_config {
 		*default_network; /* of VMs that name none: "user", or "none" where it can't be */
 	struct helper_client helper; /* for VMs on the bridge, and jails */
 	const char *jail_dir;        /* of the helper; NULL: no jails */
+	const char *cgroup_dir;      /* delegated to the server; NULL: none */
 	struct vm_host_files host_files;
 	uint16_t dns_port;           /* where <name>.vm is answered; 0: nowhere */
 	struct snapshots *snapshots; /* see vms_set_snapshots() */

@@ -22,7 +22,8 @@ struct vm_boot {
 	char mac[18];
 	char tap_name[16]; /* "" unless on the bridge */
 	struct vmm_jail jail;
-	char *jail_root; /* NULL: no jail */
+	char *jail_root;    /* NULL: no jail */
+	char *cgroup_procs; /* NULL: no limits, or those of the helper */
 };
 
 struct vm_exec;
@@ -53,6 +54,7 @@ struct vm {
 	struct vm_forward *forwards;
 	int wake_fd;      /* eventfd of a worker that waits for the agent or the end; -1: none */
 	bool being_ended; /* an operation ends the process and cleans up after it */
+	bool limited;     /* its process is in a cgroup of its own */
 	bool agent_up;
 	bool degraded;
 	bool ended; /* since wake_fd was set: the process has ended */

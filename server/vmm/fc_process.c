@@ -13,6 +13,7 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/clock.h"
 #include "lib/json/json.h"
+#include "server/vmm/cgroup.h"
 #include "server/vmm/fc_client.h"
 #include "server/vmm/fc_requests.h"
 #include "server/vmm/run_dir.h"
@@ -132,7 +133,12 @@ int fc_launch_direct(struct fc_launch *launch, const struct vmm_wait *wait, stru
 	spec.fds = fds.list;
 	spec.n_fds = fds.n;
 	spec.new_session = true;
-	return proc_spawn(&spec, ret_proc, err);
+	r = proc_spawn(&spec, ret_proc, err);
+	if (r == 0)
+		r = cgroup_join(launch->config->cgroup_procs, ret_proc, err);
+	if (r < 0)
+		proc_kill(ret_proc);
+	return r;
 }
 
 /* 0 to try again; the process has not ended. */

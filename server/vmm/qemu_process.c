@@ -16,6 +16,7 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/clock.h"
 #include "lib/json/json.h"
+#include "server/vmm/cgroup.h"
 #include "server/vmm/confine.h"
 #include "server/vmm/qemu_args.h"
 #include "server/vmm/qemu_net.h"
@@ -132,6 +133,8 @@ static int start_process(const struct vmm_config *config, const struct qemu_memo
 		r = qemu_args_build(&launch, &args, err);
 	if (r == 0)
 		r = spawn(config, &args, &parts, memory->fd, ret_proc, err);
+	if (r == 0)
+		r = cgroup_join(config->cgroup_procs, ret_proc, err);
 	return r;
 }
 

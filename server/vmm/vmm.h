@@ -84,6 +84,7 @@ struct vmm_config {
 	size_t n_disks;
 	struct vmm_net net;
 	const struct vmm_jail *jail; /* NULL: none */
+	const char *cgroup_procs;    /* file that the process is put into (cgroup.h); NULL: none */
 	const char *libexec; /* folder of our own worker programs; needed for VMM_NET_USER */
 };
 

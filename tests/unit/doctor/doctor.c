@@ -291,6 +291,17 @@ static void what_weakens_isolation_is_a_warning(void **state)
 	}
 }
 
+static void who_gets_limits_by_cgroup_is_said(void **state)
+{
+	(void)state;
+	assert_int_equal(status("cgroups"), DOCTOR_PASS);
+	assert_non_null(strstr(row("cgroups")->detail, "each VM has limits"));
+	ctx.no_limits = "cgroup /x is not delegated to the server";
+	assert_int_equal(status("cgroups"), DOCTOR_WARN);
+	assert_non_null(strstr(row("cgroups")->detail, "get no limits (cgroup /x is not"));
+	assert_non_null(strstr(row("cgroups")->remedy, "DelegateSubgroup"));
+}
+
 static void what_a_host_does_not_have_is_left_out(void **state)
 {
 	static const char *const gone[][2] = {
@@ -576,6 +587,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(a_host_in_order_passes_everywhere, setup),
 		cmocka_unit_test_setup(what_weakens_isolation_is_a_warning, setup),
+		cmocka_unit_test_setup(who_gets_limits_by_cgroup_is_said, setup),
 		cmocka_unit_test_setup(what_a_host_does_not_have_is_left_out, setup),
 		cmocka_unit_test_setup(store_is_absent_readable_or_broken, setup),
 		cmocka_unit_test_setup(missing_firecracker_fails_unless_auto_has_another, setup),
