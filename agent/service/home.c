@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -26,6 +27,29 @@ struct wanted {
 	const char *git_name;
 	const char *git_email;
 };
+
+/*
+ * Whole or not at all for whoever reads it; not on the disk at once, which would hold up each start
+ * for what the next one writes again.
+ */
+static int replace(int dir_fd, const char *name, const struct buf *b, mode_t mode)
+{
+	char temporary[64];
+	autoclose int fd = -1;
+	int r;
+
+	(void)snprintf(temporary, sizeof(temporary), "%s.banger", name);
+	(void)unlinkat(dir_fd, temporary, 0);
+	fd = openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+	r = fd < 0 ? -errno : write_all(fd, buf_bytes(b), buf_len(b));
+	if (r == 0 && fchmod(fd, mode) < 0)
+		r = -errno;
+	if (r == 0 && renameat(dir_fd, temporary, dir_fd, name) < 0)
+		r = -errno;
+	if (r < 0 && fd >= 0)
+		(void)unlinkat(dir_fd, temporary, 0);
+	return r;
+}
 
 /* --- keys --- */
 
@@ -69,7 +93,7 @@ static int add_keys(int ssh_fd, const char *keys)
 	}
 	if (r < 0 || buf_len(&b) == before)
 		return r;
-	return write_file_at(ssh_fd, "authorized_keys", buf_bytes(&b), buf_len(&b), 0600);
+	return replace(ssh_fd, "authorized_keys", &b, 0600);
 }
 
 /* --- git --- */
@@ -99,15 +123,18 @@ static bool has_user(const char *text)
 static int set_git(int home_fd, const struct wanted *w)
 {
 	struct buf b CLEANUP(buf_done) = { 0 };
-	autofree char *old = NULL;
-	size_t len = 0;
+	autofree char *old = NULL, *before = NULL;
+	size_t had = 0;
 	char *begin, *end, *rest;
-	int r = read_file_at(home_fd, ".gitconfig", FILE_MAX, &old, &len);
+	int r = read_file_at(home_fd, ".gitconfig", FILE_MAX, &old, &had);
 
 	buf_init(&b, (size_t)2 * FILE_MAX);
 	/* A link leads to a file that somebody keeps: theirs. */
 	if (r < 0 && r != -ENOENT)
 		return r == -ELOOP ? 0 : r;
+	before = old ? strdup(old) : NULL;
+	if (old && !before)
+		return -ENOMEM;
 	begin = old ? strstr(old, BLOCK_BEGIN) : NULL;
 	end = begin ? strstr(begin, BLOCK_END) : NULL;
 	if (begin && !end)
@@ -129,7 +156,9 @@ static int set_git(int home_fd, const struct wanted *w)
 		r = buf_append(&b, old, strlen(old));
 	if (r == 0 && rest)
 		r = buf_append(&b, rest, strlen(rest));
-	return r < 0 ? r : write_file_at(home_fd, ".gitconfig", buf_bytes(&b), buf_len(&b), 0644);
+	if (r == 0 && had == buf_len(&b) && memcmp(before, buf_bytes(&b), had) == 0)
+		return 0;
+	return r < 0 ? r : replace(home_fd, ".gitconfig", &b, 0644);
 }
 
 /* --- the home --- */

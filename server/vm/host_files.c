@@ -60,41 +60,55 @@ static int add_keys(const struct vm_host_files *c, json_t *body, struct error *e
 	return 0;
 }
 
+/* "user.name\nSome One\0user.email\n…\0"; of a key that is there twice the last counts. */
+static void take_git(json_t *body, const char *text, size_t len)
+{
+	for (size_t at = 0; at < len; at += strlen(text + at) + 1) {
+		const char *value = strchr(text + at, '\n');
+		bool name = str_has_prefix(text + at, "user.name\n");
+
+		if (value && value[1])
+			(void)json_object_set_new(body, name ? "git_name" : "git_email",
+						  json_string(value + 1));
+	}
+}
+
 /* git need not be here, and nobody need have said who they are. */
 static void add_git(const struct vm_host_files *c, json_t *body)
 {
-	static const struct {
-		const char *key;
-		const char *field;
-	} rows[] = { { "user.name", "git_name" }, { "user.email", "git_email" } };
-	autofree char *program = NULL, *home_line = NULL;
 	autofree char *one = path_join(c->home, ".gitconfig");
 	autofree char *other = path_join(c->home, ".config/git/config");
+	autofree char *program = NULL, *home_line = NULL;
+	const char *argv[] = { NULL,
+			       "config",
+			       "--global",
+			       "--includes",
+			       "-z",
+			       "--get-regexp",
+			       "^user\\.(name|email)$",
+			       NULL };
+	const char *env[] = { NULL, "LANG=C.UTF-8", NULL };
+	struct proc_spec spec = PROC_SPEC_INIT;
+	struct proc_run run = PROC_RUN_INIT;
+	struct proc_result result;
+	struct error ignored;
 
 	if (!one || !other || (access(one, R_OK) < 0 && access(other, R_OK) < 0))
 		return;
 	program = proc_find_program("git");
 	if (!program || asprintf(&home_line, "HOME=%s", c->home) < 0)
 		return;
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		const char *argv[] = { program, "config", "--global", rows[i].key, NULL };
-		const char *env[] = { home_line, "LANG=C.UTF-8", NULL };
-		struct proc_spec spec = PROC_SPEC_INIT;
-		struct proc_run run = PROC_RUN_INIT;
-		struct proc_result result;
-		struct error ignored;
-
-		spec.argv = argv;
-		spec.env = env;
-		run.output_max = KEYS_MAX;
-		run.timeout_ms = GIT_MS;
-		if (proc_run(&spec, &run, &result, &ignored) < 0)
-			continue;
-		result.out[strcspn(result.out, "\n")] = '\0';
-		if (result.status == 0 && result.out[0])
-			(void)json_object_set_new(body, rows[i].field, json_string(result.out));
-		proc_result_done(&result);
-	}
+	argv[0] = program;
+	env[0] = home_line;
+	spec.argv = argv;
+	spec.env = env;
+	run.output_max = KEYS_MAX;
+	run.timeout_ms = GIT_MS;
+	if (proc_run(&spec, &run, &result, &ignored) < 0)
+		return;
+	if (result.status == 0)
+		take_git(body, result.out, result.out_len);
+	proc_result_done(&result);
 }
 
 /* --- what there is: files --- */
@@ -237,18 +251,13 @@ static void on_home(void *data, const json_t *reply, const struct error *err)
 	answer(data, err);
 }
 
-struct call {
-	struct host_files *files;
-	json_t *body;
-};
-
 static int call_home(struct vm *vm, void *data, struct error *err)
 {
-	struct call *call = data;
+	struct host_files *f = data;
 
 	if (!vm->guest)
 		return error_set(err, ERR_GUEST, "the VM ended before it had the host's files");
-	guest_call(vm->guest, "/home", TAKE_PTR(call->body), GIVE_MS, on_home, call->files);
+	guest_call(vm->guest, "/home", TAKE_PTR(f->home), GIVE_MS, on_home, f);
 	return 0;
 }
 
@@ -341,18 +350,8 @@ static void log_refusal(const struct verb_job *job, struct host_files *f, const 
 
 static int give_home(struct op *op, struct verb_job *job, struct host_files *f, struct error *err)
 {
-	const struct vm_host_files *c = &job->vms->c.host_files;
-	json_auto_t *body = json_object();
-	struct call call = { .files = f };
-	int r = body ? add_keys(c, body, err) : error_errno(err, -ENOMEM, "host files");
+	int r = vm_on_loop(job, call_home, f, err);
 
-	if (r == 0 && c->git)
-		add_git(c, body);
-	if (r < 0 || json_object_size(body) == 0)
-		return r;
-	call.body = json_incref(body);
-	r = vm_on_loop(job, call_home, &call, err);
-	json_decref(call.body);
 	if (r == 0)
 		r = await_answer(op, f, err);
 	if (r == 0)
@@ -362,18 +361,8 @@ static int give_home(struct op *op, struct verb_job *job, struct host_files *f, 
 
 static int give_files(struct op *op, struct verb_job *job, struct host_files *f, struct error *err)
 {
-	struct parts parts CLEANUP(parts_done) = { .n = 0 };
-	autoclose int archive = -1;
-	int r = find_parts(&job->vms->c.host_files, &parts, err);
+	int r = vm_on_loop(job, send_archive, f, err);
 
-	if (r < 0 || parts.n == 0)
-		return r;
-	r = pack(&parts, &archive, &f->size, err);
-	if (r < 0)
-		return r;
-	f->archive_fd = archive;
-	f->sent = 0;
-	r = vm_on_loop(job, send_archive, f, err);
 	if (r == 0)
 		r = await_answer(op, f, err);
 	if (r < 0) {
@@ -388,7 +377,37 @@ static int give_files(struct op *op, struct verb_job *job, struct host_files *f,
 
 int vm_give_host_files(struct op *op, struct verb_job *job, struct host_files *f, struct error *err)
 {
-	int r = give_home(op, job, f, err);
+	int r = 0;
 
-	return r < 0 ? r : give_files(op, job, f, err);
+	if (!f->home && f->archive_fd < 0)
+		return 0;
+	op_stage(op, "host files");
+	if (f->home)
+		r = give_home(op, job, f, err);
+	return r == 0 && f->archive_fd >= 0 ? give_files(op, job, f, err) : r;
+}
+
+int vm_read_host_files(const struct verb_job *job, struct host_files *f, struct error *err)
+{
+	const struct vm_host_files *c = &job->vms->c.host_files;
+	struct parts parts CLEANUP(parts_done) = { .n = 0 };
+	json_auto_t *home = json_object();
+	int r = home ? add_keys(c, home, err) : error_errno(err, -ENOMEM, "host files");
+
+	if (r == 0 && c->git)
+		add_git(c, home);
+	if (r == 0)
+		r = find_parts(c, &parts, err);
+	if (r == 0 && parts.n > 0)
+		r = pack(&parts, &f->archive_fd, &f->size, err);
+	if (r == 0 && json_object_size(home) > 0)
+		f->home = json_incref(home);
+	return r;
+}
+
+void host_files_done(struct host_files *f)
+{
+	json_decref(f->home);
+	close_keep_errno(f->archive_fd);
+	*f = HOST_FILES_INIT;
 }

@@ -9,11 +9,12 @@
 #include "server/config/file_sync.h"
 #include "server/vm/vm_internal.h"
 
-/* One giving; all zero but for `wake_fd` at first. It must live until the VM's process has ended,
- * or vm_give_host_files() has succeeded. */
+/* One giving. It must live until the VM's process has ended, or vm_give_host_files() has succeeded;
+ * host_files_done() then. */
 struct host_files {
-	int wake_fd; /* eventfd of the worker; borrowed */
-	int archive_fd;
+	int wake_fd;    /* eventfd of the worker; borrowed */
+	json_t *home;   /* keys and names; NULL: none */
+	int archive_fd; /* -1: no files */
 	uint64_t sent;
 	uint64_t size;
 	struct guest_stream *stream; /* the loop's */
@@ -21,6 +22,12 @@ struct host_files {
 	bool answered;
 };
 
+#define HOST_FILES_INIT ((struct host_files){ .archive_fd = -1 })
+
+/* Worker. Reads and packs all that there is; best while the guest is on its way. */
+int vm_read_host_files(const struct verb_job *job, struct host_files *files,
+		       struct error *err) MUST_USE;
 /* Worker, once the guest has its identity. */
 int vm_give_host_files(struct op *op, struct verb_job *job, struct host_files *files,
 		       struct error *err) MUST_USE;
+void host_files_done(struct host_files *files);

@@ -516,19 +516,20 @@ static int steps(struct start *s, struct error *err)
 	if (r < 0)
 		return r;
 	op_stage(s->op, s->with_memory ? "wake" : "boot");
-	r = wait_for_agent(s, err);
+	/* What was suspended goes on as it was. */
+	if (s->source != SOURCE_SUSPENDED)
+		r = vm_read_host_files(s->job, &s->host_files, err);
+	if (r == 0)
+		r = wait_for_agent(s, err);
 	if (r == 0 && (s->with_memory || s->stranger)) {
 		op_stage(s->op, "identity");
 		r = wait_for_identity(s, err);
 	} else if (r == 0) {
 		r = vm_on_loop(s->job, set_clock, NULL, err);
 	}
-	/* What wakes up goes on as it was. */
-	if (r == 0 && s->source != SOURCE_SUSPENDED) {
-		op_stage(s->op, "host files");
-		s->host_files.wake_fd = s->wake_fd;
+	s->host_files.wake_fd = s->wake_fd;
+	if (r == 0)
 		r = vm_give_host_files(s->op, s->job, &s->host_files, err);
-	}
 	return r < 0 ? r : vm_on_loop(s->job, finish, s, err);
 }
 
@@ -552,13 +553,17 @@ static void start_done(struct start *s)
 	vm_boot_done(&s->boot);
 	close_keep_errno(s->wake_fd);
 	close_keep_errno(s->source_fd);
+	host_files_done(&s->host_files);
 }
 
 int vm_run_start(struct op *op, void *data, struct error *err)
 {
-	struct start s CLEANUP(start_done) = {
-		.job = data, .op = op, .proc = PROC_INIT, .wake_fd = -1, .source_fd = -1
-	};
+	struct start s CLEANUP(start_done) = { .job = data,
+					       .op = op,
+					       .proc = PROC_INIT,
+					       .wake_fd = -1,
+					       .source_fd = -1,
+					       .host_files = HOST_FILES_INIT };
 	bool creating = s.job->creating;
 	int r;
 
