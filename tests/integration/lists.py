@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lists in pages and in order, names that are taken, and changes to a version that was seen. No guest runs."""
+"""Lists in pages and in order, names that are taken, and changes to a version that was seen."""
+import contextlib
+import json
 import unittest
 
-from harness import LifeTest
+from harness import SHAPE, LifeTest, UnixConnection
 
 
 class Lists(LifeTest):
@@ -128,6 +130,28 @@ class Lists(LifeTest):
         self.server.must(412, "PATCH", "/vms/a", change, headers={"If-Match": etag})
         self.server.must(200, "PATCH", "/vms/a", change, headers={"If-Match": "*"})
         self.assertEqual(200, self.server.raw("GET", "/vms/a", headers={"If-None-Match": etag}).status)
+
+
+class Changing(LifeTest):
+    def test_views_of_a_vm_that_changes(self):
+        """They are not kept, so nothing but the reply itself holds them."""
+        self.server.start()
+        seen = set()
+        self.server.must(202, "POST", "/vms", {"name": "a", "image": "mini", **SHAPE, "boot": "cold"})
+        with contextlib.closing(UnixConnection(self.server.socket, 60)) as client:
+            def get(target, headers=None):
+                client.request("GET", target, headers=headers or {})
+                reply = client.getresponse()
+                return reply.status, reply.headers["ETag"], reply.read()
+            while "running" not in seen:
+                for target in ("/vms/a", "/vms?limit=5", "/vms/a?fields=state,stages"):
+                    status, etag, body = get(target)
+                    self.assertEqual(200, status)
+                    self.assertIn(get(target, {"If-None-Match": etag})[0], (200, 304))
+                seen.add(json.loads(body)["state"])
+        self.assertIn("starting", seen)
+        self.server.delete("a")
+        self.assert_nothing_left()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
 import { openBrowser, openPage, violations } from "./lib.mjs";
+import { startRegistry } from "./registry.mjs";
 import { Server, haveServer } from "./server.mjs";
 
 const BOOT_MS = 240_000;
@@ -218,6 +219,66 @@ describe("the dashboard on the real server", { skip: haveServer ? false : "bange
 		await page.getByRole("dialog").getByRole("button", { name: "Fork" }).click();
 		const copy = await until(async () => (await server.api("GET", "/vms")).body.items.find((vm) => vm.name !== "first" && vm.state === "running"));
 		await server.api("DELETE", `/vms/${copy.id}`, undefined, { Prefer: "wait=60" });
+	});
+
+	it("previews a web server of the guest, on an origin of its own", async () => {
+		await server.api("PUT", "/vms/first/files/root/page.html", "<title>from the guest</title><h1>hello from first</h1>", { "Content-Type": "application/octet-stream" });
+		await server.api("POST", "/vms/first/execs", { argv: ["sh", "-c", "cd /root && { httpd -f -p 127.0.0.1:8000 || busybox httpd -f -p 127.0.0.1:8000; }"] });
+		await page.getByRole("navigation", { name: "Parts of this VM" }).getByRole("link", { name: "Network" }).click();
+		const row = page.locator("tr", { hasText: "8000" });
+		const [preview] = await Promise.all([context.waitForEvent("page"), row.getByRole("link", { name: "Preview" }).click(WAIT)]);
+		await preview.waitForLoadState();
+		await preview.goto(new URL("page.html", preview.url()).href);
+		await preview.getByRole("heading", { name: "hello from first" }).waitFor();
+		assert.notEqual(new URL(preview.url()).origin, new URL(server.url).origin);
+		/* what the guest serves can't ask the server anything in the owner's name */
+		const reached = await preview.evaluate((url) => fetch(`${url}/vms`, { credentials: "include" }).then((r) => r.ok, () => false), server.url);
+		assert.equal(reached, false);
+		assert.equal(await preview.evaluate(() => document.cookie.includes("banger_session")), false);
+		await preview.close();
+		await row.getByRole("button", { name: "Forward" }).click();
+		const [forwarded] = await Promise.all([context.waitForEvent("page"), page.locator("tr", { hasText: "127.0.0.1:" }).getByRole("link", { name: "Open" }).click()]);
+		await forwarded.waitForLoadState();
+		assert.equal(await forwarded.evaluate(async () => (await fetch("page.html")).status), 200);
+		await forwarded.close();
+		await page.getByRole("button", { name: /^Take the forward of port 8000 away/ }).click();
+		await page.getByText("None. A forward lets").waitFor();
+	});
+
+	it("pulls an image from a registry, and deletes it", async () => {
+		const registry = await startRegistry("team/tool", "1.0");
+		const place = page.url();
+		await page.goto(`${server.url}/#/images`);
+		await page.getByRole("button", { name: "New image" }).click();
+		await page.getByLabel(/^From a registry/).check();
+		await page.getByLabel("Image", { exact: true }).fill(registry.reference);
+		await page.getByRole("button", { name: "Pull", exact: true }).click();
+		const row = page.locator("tr", { hasText: registry.reference });
+		await row.first().waitFor(WAIT);
+		const { body } = await server.api("GET", `/images/${encodeURIComponent(registry.reference)}`);
+		assert.equal(body.name, registry.reference);
+		await row.getByRole("button", { name: /^Actions for / }).click();
+		await page.getByRole("menuitem", { name: "Delete" }).click();
+		await page.locator(".dialog .as-shell summary").click();
+		await page.getByText(`banger image delete ${registry.reference}`).waitFor();
+		await page.getByRole("button", { name: "Delete image" }).click();
+		await row.first().waitFor({ state: "detached" });
+		registry.stop();
+		await page.goto(place);
+	});
+
+	it("stops several VMs at once", async () => {
+		for (const name of ["bulk-a", "bulk-b"]) await server.api("POST", "/vms", { name, image: "mini", memory_mib: 128, vcpus: 1, network: "none" }, { Prefer: "wait=240" });
+		const place = page.url();
+		await page.goto(`${server.url}/#/vms?q=bulk-`);
+		await page.locator(".vm-row", { hasText: "bulk-b" }).locator(".word", { hasText: "running" }).waitFor(WAIT);
+		await page.getByLabel("Select all that are listed").click();
+		await page.getByRole("toolbar").getByRole("button", { name: "Stop" }).click();
+		for (const name of ["bulk-a", "bulk-b"]) await page.locator(".vm-row", { hasText: name }).locator(".word", { hasText: "stopped" }).waitFor(WAIT);
+		assert.deepEqual((await server.api("GET", "/vms?state=stopped&sort=name")).body.items.map((vm) => vm.name), ["bulk-a", "bulk-b"]);
+		assert.equal((await server.api("GET", "/vms/first")).body.state, "running");
+		for (const name of ["bulk-a", "bulk-b"]) await server.api("DELETE", `/vms/${name}`, undefined, { Prefer: "wait=60" });
+		await page.goto(place);
 	});
 
 	it("changes a VM while it is stopped", async () => {
