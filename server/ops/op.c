@@ -6,7 +6,7 @@
  * and posts the end back to the loop. What a worker changes while it runs (stages, progress,
  * result) is guarded by `op.lock`; everything else of an operation is the loop's.
  */
-#include "server/ops/op.h"
+#include "server/ops/op_internal.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -22,70 +22,6 @@
 #include "lib/base/log.h"
 
 enum { OPS_KEPT = 512, OPS_WAITING_MAX = 4096, WORKERS_MAX = 64, TRIM_EVERY_US = 1000 * 1000 };
-
-struct op_part {
-	char name[OP_PART_NAME_MAX + 1];
-	uint64_t done;
-	uint64_t total;
-};
-
-struct undo {
-	void (*fn)(void *data);
-	void *data;
-};
-
-struct watch {
-	struct watch *next;
-	op_watch_fn *fn;
-	void *data;
-};
-
-struct op {
-	struct ops *ops;
-	struct op *prev;
-	struct op *next;
-	struct op *next_work;
-	struct op *ahead; /* of those with its queue that have not ended */
-	struct op *behind;
-	unsigned int refs;
-
-	struct id id;
-	const char *kind;
-	char *target;
-	char *target_name;
-	char *queue;
-	char *request_by;
-	op_run_fn *run;
-	op_data_fn *free_data;
-	op_done_fn *done;
-	void *data;
-
-	enum op_state state;
-	struct error error;
-	int64_t created_ms;
-	int64_t ended_ms;
-	struct watch *watches;
-
-	int cancel_fd;
-	bool cancelled; /* atomic */
-
-	struct undo undo[OP_UNDO_MAX]; /* the worker's */
-	size_t n_undo;
-	struct error run_error;
-	int run_result;
-
-	pthread_mutex_t lock; /* guards what follows */
-	int64_t start_us;
-	int64_t end_us;
-	struct op_stage stages[OP_STAGES_MAX];
-	size_t n_stages;
-	uint64_t done_units;
-	uint64_t total_units;
-	const char *unit;
-	struct op_part *parts; /* OP_PARTS_MAX of them, where the stage has any */
-	size_t n_parts;
-	json_t *result;
-};
 
 struct ops {
 	struct loop *loop;
@@ -110,8 +46,6 @@ struct ops {
 	bool stop;
 };
 
-static ops_boundary_fn *boundary;
-
 static const char *const state_names[] = {
 	[OP_QUEUED] = "queued", [OP_RUNNING] = "running",     [OP_SUCCEEDED] = "succeeded",
 	[OP_FAILED] = "failed", [OP_CANCELLED] = "cancelled",
@@ -123,18 +57,13 @@ const char *op_state_name(enum op_state state)
 	return state_names[state];
 }
 
-void ops_set_boundary(ops_boundary_fn *fn)
-{
-	boundary = fn;
-}
-
 void ops_set_listener(struct ops *ops, ops_listener_fn *fn, void *data)
 {
 	ops->listener = fn;
 	ops->listener_data = data;
 }
 
-static void tell(struct op *op)
+void op_tell(struct op *op)
 {
 	if (op->ops->listener)
 		op->ops->listener(op, op->ops->listener_data);
@@ -193,6 +122,7 @@ static struct op *op_new(struct ops *ops, const struct op_spec *spec)
 		return NULL;
 	pthread_mutex_init(&op->lock, NULL);
 	op->ops = ops;
+	op->loop = ops->loop;
 	op->refs = 1;
 	op->id = id_new();
 	op->kind = spec->kind;
@@ -287,12 +217,6 @@ static void run_undo(struct op *op)
 	}
 }
 
-static void end_stage_locked(struct op *op, int64_t now_us)
-{
-	if (op->n_stages > 0 && op->stages[op->n_stages - 1].end_us == 0)
-		op->stages[op->n_stages - 1].end_us = now_us - op->start_us;
-}
-
 static void dispatch(struct ops *ops);
 
 static void finish(struct op *op, enum op_state state)
@@ -310,7 +234,7 @@ static void finish(struct op *op, enum op_state state)
 	/* An ended operation is kept for a while, its descriptor is not. */
 	close_keep_errno(op->cancel_fd);
 	op->cancel_fd = -1;
-	tell(op);
+	op_tell(op);
 	while ((w = op->watches) != NULL) {
 		op->watches = w->next;
 		w->fn(op, w->data);
@@ -370,11 +294,10 @@ static void work(struct op *op)
 	r = op->run(op, op->data, &err);
 	if (r < 0)
 		run_undo(op);
-	if (boundary)
-		boundary(op->kind, "end");
+	op_boundary(op, "end");
 	pthread_mutex_lock(&op->lock);
 	op->end_us = clock_mono_us();
-	end_stage_locked(op, op->end_us);
+	op_end_stage_locked(op, op->end_us);
 	pthread_mutex_unlock(&op->lock);
 	op->run_result = r;
 	op->run_error = err;
@@ -444,7 +367,7 @@ static void dispatch(struct ops *ops)
 		ops->waiting--;
 		ops->running++;
 		(void)op_ref(op);
-		tell(op);
+		op_tell(op);
 		hand_to_worker(ops, op);
 	}
 }
@@ -527,7 +450,7 @@ int ops_submit(struct ops *ops, const struct op_spec *spec, struct op **ret_op, 
 	list_append(ops, op);
 	ops->waiting++;
 	*ret_op = op;
-	tell(op);
+	op_tell(op);
 	dispatch(ops);
 	return 0;
 }
@@ -631,178 +554,4 @@ void op_unwatch(struct op *op, void *token)
 			return;
 		}
 	}
-}
-
-/* --- the worker's side --- */
-
-/* A running operation holds a reference until its end is posted, and posts run in order: it still
- * lives here. */
-static void on_stage(void *data)
-{
-	tell(data);
-}
-
-void op_stage(struct op *op, const char *name)
-{
-	int64_t now = clock_mono_us();
-
-	if (boundary)
-		boundary(op->kind, name);
-	pthread_mutex_lock(&op->lock);
-	end_stage_locked(op, now);
-	if (op->n_stages < OP_STAGES_MAX) {
-		struct op_stage *s = &op->stages[op->n_stages++];
-
-		(void)snprintf(s->name, sizeof(s->name), "%s", name);
-		s->start_us = now - op->start_us;
-		s->end_us = 0;
-	}
-	op->done_units = 0;
-	op->total_units = 0;
-	op->n_parts = 0;
-	free(op->parts);
-	op->parts = NULL;
-	pthread_mutex_unlock(&op->lock);
-	(void)!loop_post(op->ops->loop, on_stage, op);
-}
-
-void op_progress(struct op *op, uint64_t done, uint64_t total, const char *unit)
-{
-	pthread_mutex_lock(&op->lock);
-	op->done_units = done;
-	op->total_units = total;
-	op->unit = unit;
-	pthread_mutex_unlock(&op->lock);
-}
-
-void op_part(struct op *op, size_t index, const char *name, uint64_t done, uint64_t total)
-{
-	if (index >= OP_PARTS_MAX)
-		return;
-	pthread_mutex_lock(&op->lock);
-	if (!op->parts)
-		op->parts = calloc(OP_PARTS_MAX, sizeof(*op->parts));
-	if (op->parts) {
-		struct op_part *p = &op->parts[index];
-
-		(void)snprintf(p->name, sizeof(p->name), "%s", name);
-		p->done = done;
-		p->total = total;
-		if (op->n_parts <= index)
-			op->n_parts = index + 1;
-	}
-	pthread_mutex_unlock(&op->lock);
-}
-
-int op_check(struct op *op, struct error *err)
-{
-	if (!__atomic_load_n(&op->cancelled, __ATOMIC_ACQUIRE))
-		return 0;
-	return error_set(err, ERR_CANCELLED, "cancelled");
-}
-
-int op_cancel_fd(const struct op *op)
-{
-	return op->cancel_fd;
-}
-
-void op_undo(struct op *op, void (*fn)(void *data), void *data)
-{
-	assert(op->n_undo < OP_UNDO_MAX);
-	op->undo[op->n_undo++] = (struct undo){ .fn = fn, .data = data };
-}
-
-void op_set_result(struct op *op, json_t *result)
-{
-	pthread_mutex_lock(&op->lock);
-	json_decref(op->result);
-	op->result = result;
-	pthread_mutex_unlock(&op->lock);
-}
-
-/* --- the API's view --- */
-
-static json_t *stages_to_json(const struct op *op)
-{
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < op->n_stages; i++) {
-		const struct op_stage *s = &op->stages[i];
-		json_t *o = json_pack("{s:s, s:f}", "name", s->name, "start_ms",
-				      (double)s->start_us / 1000.0);
-
-		if (s->end_us)
-			(void)json_object_set_new(
-				o, "duration_ms",
-				json_real((double)(s->end_us - s->start_us) / 1000.0));
-		(void)json_array_append_new(list, o);
-	}
-	return list;
-}
-
-static json_t *parts_to_json(const struct op *op)
-{
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < op->n_parts; i++)
-		(void)json_array_append_new(list,
-					    json_pack("{s:s, s:I, s:I}", "name", op->parts[i].name,
-						      "done", (json_int_t)op->parts[i].done,
-						      "total", (json_int_t)op->parts[i].total));
-	return list;
-}
-
-static void set_time(json_t *o, const char *name, int64_t wall_ms)
-{
-	char when[32];
-
-	if (wall_ms)
-		(void)json_object_set_new(o, name, json_string(clock_format_ms(wall_ms, when)));
-}
-
-static void set_text(json_t *o, const char *name, const char *text)
-{
-	if (text && text[0])
-		(void)json_object_set_new(o, name, json_string(text));
-}
-
-static void set_run_locked(json_t *o, const struct op *op)
-{
-	int64_t now = op->end_us ? op->end_us : clock_mono_us();
-
-	(void)json_object_set_new(o, "stages", stages_to_json(op));
-	if (op->start_us)
-		(void)json_object_set_new(o, "duration_ms",
-					  json_real((double)(now - op->start_us) / 1000.0));
-	if (op->unit[0]) {
-		json_t *progress = json_pack("{s:I, s:s}", "done", (json_int_t)op->done_units,
-					     "unit", op->unit);
-
-		if (op->total_units)
-			(void)json_object_set_new(progress, "total",
-						  json_integer((json_int_t)op->total_units));
-		if (op->n_parts > 0)
-			(void)json_object_set_new(progress, "parts", parts_to_json(op));
-		(void)json_object_set_new(o, "progress", progress);
-	}
-	if (op->result)
-		(void)json_object_set(o, "result", op->result);
-}
-
-json_t *op_to_json(struct op *op)
-{
-	json_t *o = json_object();
-
-	set_text(o, "id", op->id.s);
-	set_text(o, "kind", op->kind);
-	set_text(o, "target", op->target);
-	set_text(o, "target_name", op->target_name);
-	set_text(o, "state", op_state_name(op->state));
-	set_text(o, "requested_by", op->request_by);
-	set_time(o, "created", op->created_ms);
-	set_time(o, "ended", op->ended_ms);
-	pthread_mutex_lock(&op->lock);
-	set_run_locked(o, op);
-	pthread_mutex_unlock(&op->lock);
-	return o;
 }
