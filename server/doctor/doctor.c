@@ -256,7 +256,7 @@ static void check_defaults(const struct doctor_context *ctx, struct doctor_row *
 static const struct doctor_check checks[] = {
 	{ "store", "store", check_store,
 	  "restore it from a backup, or move it away to start anew" },
-	{ "disk room", "store", check_room, "banger vm prune; banger image prune" },
+	{ "disk room", "store", check_room, "banger vm prune; banger cache prune" },
 	{ "kvm", "host", check_kvm, "" },
 	{ "vmm", "vmm", check_vmm, "apt-get install qemu-system-x86" },
 	{ "firecracker", "vmm", check_firecracker, "" },

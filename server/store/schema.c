@@ -122,11 +122,6 @@ const char store_schema[] = "CREATE TABLE vms ("
 			    ") STRICT;"
 			    "CREATE INDEX forwards_by_vm ON forwards (vm_id);"
 
-			    "CREATE TABLE workspaces ("
-			    " vm_id TEXT PRIMARY KEY REFERENCES vms (id) ON DELETE CASCADE,"
-			    " document TEXT NOT NULL"
-			    ") STRICT;"
-
 			    "CREATE TABLE holds ("
 			    " id TEXT PRIMARY KEY CHECK (length(id) = 16),"
 			    " vm_id TEXT NOT NULL REFERENCES vms (id) ON DELETE CASCADE,"
@@ -156,3 +151,11 @@ const char store_schema[] = "CREATE TABLE vms ("
 			    " created_ms INTEGER NOT NULL,"
 			    " PRIMARY KEY (key, who)"
 			    ") STRICT, WITHOUT ROWID;";
+
+/* From each version to the next. A step that a release has had is never changed. */
+const char *const store_steps[STORE_STEPS] = {
+	"CREATE TABLE workspaces ("
+	" vm_id TEXT PRIMARY KEY REFERENCES vms (id) ON DELETE CASCADE,"
+	" document TEXT NOT NULL"
+	") STRICT;",
+};

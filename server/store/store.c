@@ -12,7 +12,7 @@
 #include "server/store/store_internal.h"
 
 /* "bngr": tells our databases from others (PRAGMA application_id). */
-enum { APPLICATION_ID = 0x626e6772, SCHEMA_VERSION = 1 };
+enum { APPLICATION_ID = 0x626e6772, SCHEMA_VERSION = 1 + STORE_STEPS };
 
 /* For how long somebody else's lock is waited for, and for how long nothing is waited for after
  * that was in vain: the caller is the loop's thread, which has others to serve. */
@@ -79,12 +79,52 @@ static int quick_check(struct store *store, struct error *err)
 	return r;
 }
 
+static int check_version(int64_t application, int64_t version, struct error *err)
+{
+	if (application != APPLICATION_ID || version < 1)
+		return error_set(err, ERR_INTERNAL, "not a database of banger");
+	if (version > SCHEMA_VERSION)
+		return error_set(
+			err, ERR_INTERNAL,
+			"made by a newer banger (its schema is version %lld, this one knows %d)",
+			(long long)version, SCHEMA_VERSION);
+	return 0;
+}
+
+/* Brings the schema from `version` to ours: in one transaction, so a crash leaves the old one. */
+static int upgrade(struct store *store, int64_t version, struct error *err)
+{
+	char sql[64];
+	int r = exec_sql(store, "BEGIN IMMEDIATE", err, "upgrade");
+
+	for (int64_t i = version; r == 0 && i < SCHEMA_VERSION; i++)
+		r = exec_sql(store, store_steps[i - 1], err, "upgrade");
+	(void)sqlite3_snprintf(sizeof(sql), sql, "PRAGMA user_version=%d; COMMIT", SCHEMA_VERSION);
+	return r == 0 ? exec_sql(store, sql, err, "upgrade") : r;
+}
+
+static int create(struct store *store, struct error *err)
+{
+	char sql[64];
+	int r = exec_sql(store, "BEGIN IMMEDIATE", err, "create");
+
+	store->is_new = true;
+	(void)sqlite3_snprintf(sizeof(sql), sql, "PRAGMA application_id=%d", APPLICATION_ID);
+	if (r == 0)
+		r = exec_sql(store, sql, err, "create");
+	if (r == 0)
+		r = exec_sql(store, store_schema, err, "create tables");
+	for (size_t i = 0; r == 0 && i < STORE_STEPS; i++)
+		r = exec_sql(store, store_steps[i], err, "create tables");
+	(void)sqlite3_snprintf(sizeof(sql), sql, "PRAGMA user_version=%d; COMMIT", SCHEMA_VERSION);
+	return r == 0 ? exec_sql(store, sql, err, "create") : r;
+}
+
 static int create_or_verify(struct store *store, struct error *err)
 {
 	int64_t application = 0;
 	int64_t version = 0;
 	int64_t tables = 0;
-	char sql[128];
 	int r;
 
 	r = query_int(store, "SELECT count(*) FROM sqlite_schema", &tables, err);
@@ -94,22 +134,12 @@ static int create_or_verify(struct store *store, struct error *err)
 		r = query_int(store, "PRAGMA user_version", &version, err);
 	if (r < 0)
 		return r;
-	if (tables > 0) {
-		if (application != APPLICATION_ID || version != SCHEMA_VERSION)
-			return error_set(err, ERR_INTERNAL,
-					 "not a database of this version of banger");
-		return quick_check(store, err);
-	}
-	store->is_new = true;
-	r = exec_sql(store, "BEGIN IMMEDIATE", err, "create");
+	if (tables == 0)
+		return create(store, err);
+	r = check_version(application, version, err);
 	if (r == 0)
-		r = exec_sql(store, store_schema, err, "create tables");
-	(void)sqlite3_snprintf(sizeof(sql), sql,
-			       "PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT",
-			       APPLICATION_ID, SCHEMA_VERSION);
-	if (r == 0)
-		r = exec_sql(store, sql, err, "create");
-	return r;
+		r = quick_check(store, err);
+	return r == 0 && version < SCHEMA_VERSION ? upgrade(store, version, err) : r;
 }
 
 static int prepare_all(struct store *store, struct error *err)
@@ -200,6 +230,7 @@ void store_close(struct store *store)
 int store_check(const char *path, bool *ret_exists, struct error *err)
 {
 	struct store store = { 0 };
+	int64_t application = 0;
 	int64_t version = 0;
 	int r = 0;
 
@@ -211,11 +242,13 @@ int store_check(const char *path, bool *ret_exists, struct error *err)
 	    SQLITE_OK)
 		r = fail(&store, err, "open");
 	if (r == 0)
+		r = query_int(&store, "PRAGMA application_id", &application, err);
+	if (r == 0)
 		r = query_int(&store, "PRAGMA user_version", &version, err);
 	if (r == 0)
 		r = quick_check(&store, err);
-	if (r == 0 && version != SCHEMA_VERSION)
-		r = error_set(err, ERR_INTERNAL, "not a database of this version of banger");
+	if (r == 0)
+		r = check_version(application, version, err);
 	(void)sqlite3_close(store.db);
 	if (r < 0)
 		return error_wrap(err, "database %s", path);

@@ -15,8 +15,10 @@ struct store {
 	int64_t waited_us; /* when a wait for somebody else's lock was last given up; 0: none was */
 };
 
-/* The tables, one string; the first and only version. */
+/* The tables of version 1, one string, and what each later version changes. */
+enum { STORE_STEPS = 1 };
 extern const char store_schema[];
+extern const char *const store_steps[STORE_STEPS];
 
 /*
  * Binds ?1… by the letters of `types`: t text (const char *, NULL is NULL), i int64_t. Then the

@@ -116,7 +116,7 @@ struct vmm_driver {
 	const char *name; /* "qemu", "firecracker" */
 	uint32_t caps;    /* of enum vmm_cap */
 
-	/* Looks at the host; changes nothing. `version_window` rules: docs/architecture.md. */
+	/* Looks at the host; changes nothing. What it accepts: docs/architecture.md. */
 	void (*probe)(struct vmm_probe *ret_probe);
 
 	/*

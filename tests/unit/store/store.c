@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/store/store.h"
 
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -245,6 +246,36 @@ static void operations_are_kept_for_seven_days_and_up_to_a_number(void **state)
 	assert_int_equal(n, 0);
 }
 
+static void run_sql(const char *sql)
+{
+	sqlite3 *db = NULL;
+
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+static void an_older_database_is_brought_up_and_a_newer_one_refused(void **state)
+{
+	struct vm_row row = sample("kept");
+	struct vm_row got;
+
+	(void)state;
+	assert_int_equal(vms_insert(store, &row, &err), 0);
+	store_close(TAKE_PTR(store));
+	run_sql("DROP TABLE workspaces; PRAGMA user_version=1");
+	assert_int_equal(store_open(path, &store, &err), 0);
+	assert_int_equal(vms_each(store, take_last, &got, &err), 0);
+	assert_string_equal(got.name, "kept");
+
+	store_close(TAKE_PTR(store));
+	run_sql("PRAGMA user_version=99");
+	assert_true(store_open(path, &store, &err) < 0);
+	assert_non_null(strstr(err.msg, "newer banger"));
+	run_sql("PRAGMA user_version=2");
+	assert_int_equal(store_open(path, &store, &err), 0);
+}
+
 static void a_damaged_database_is_refused_in_one_line(void **state)
 {
 	static const char junk[] =
@@ -286,6 +317,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(events_are_numbered_and_bounded, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			operations_are_kept_for_seven_days_and_up_to_a_number, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			an_older_database_is_brought_up_and_a_newer_one_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_damaged_database_is_refused_in_one_line, set_up,
 						tear_down),
 	};
