@@ -47,7 +47,7 @@ const char *config_source_name(enum config_source source);
 	X(VMS_VCPUS, "vms", "vcpus", NUMBER, 1, 64, "1", "processors of a VM that names none")    \
 	X(VMS_MEMORY, "vms", "memory_mib", NUMBER, 64, 1048576, "512",                            \
 	  "memory of a VM that names none")                                                       \
-	X(VMS_DISK, "vms", "disk_mib", NUMBER, 16, 16777216, "8192",                              \
+	X(VMS_DISK, "vms", "disk_mib", NUMBER, 16, 16777215, "8192",                              \
 	  "disk of a VM that names none, sparse")                                                 \
 	X(VMS_OVERCOMMIT, "vms", "memory_overcommit_percent", NUMBER, 10, 1000, "100",            \
 	  "how much of the host's memory may be promised to VMs that run")                        \

@@ -303,7 +303,7 @@ static bool manifest_valid(const struct snapshot *one)
 	       one->image_name[strcspn(one->image_name, "\n\r\t\033")] == '\0' &&
 	       store_id_valid(one->image_id) && store_id_valid(one->kernel_id) && one->vcpus >= 1 &&
 	       one->vcpus <= 64 && one->memory_mib >= 1 && one->memory_mib <= 1048576 &&
-	       one->disk_mib >= 1 && one->disk_mib <= 16777216 &&
+	       one->disk_mib >= 1 && one->disk_mib <= 16777215 &&
 	       (streq(one->network, "none") || streq(one->network, "user") ||
 		streq(one->network, "bridge")) &&
 	       (streq(one->init, "agent") || streq(one->init, "system"));

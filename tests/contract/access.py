@@ -177,6 +177,14 @@ class Plain(unittest.TestCase):
         self.assertTrue(problem["remedy"])
         self.assertEqual(200, self.server.call("GET", problem["type"])[0])
 
+    def test_bounds_are_those_that_work(self):
+        # ext4 with blocks of 4 KiB has at most 2^32 - 1 of them: 16 TiB are one too many.
+        bounds = [("disk_mib", 16777215, 16777216)]
+        for field, good, bad in bounds:
+            for path in ("/vms", "/templates"):
+                self.assertEqual(422, self.server.json("POST", path, {"image": "absent", field: bad})[0], (path, bad))
+                self.assertEqual(404, self.server.json("POST", path, {"image": "absent", field: good})[0], (path, good))
+
     def test_since_and_cursor(self):
         for path in ("/vms", "/runs", "/operations"):
             self.assertEqual(200, self.server.call("GET", f"{path}?since=2026-01-01T00:00:00Z")[0], path)

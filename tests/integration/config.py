@@ -41,6 +41,7 @@ class Config(LifeTest):
             ("[vm]\nmax = 1\n", ":2:", "[vm]"),
             ("[vms]\nmax = many\n", ":2:", "whole number"),
             ("[vms]\n\n\nvcpus = 0\n", ":4:", "between 1 and 64"),
+            ("[vms]\ndisk_mib = 16777216\n", ":2:", "between 16 and 16777215"),
             ("[server]\nlog_level = loud\n", ":2:", "debug"),
             ("[guest]\nauthorized_keys = keys\n", ":2:", "absolute"),
             ("[file_sync]\nnotes = ~/notes\n", ":2:", "notes"),
