@@ -30,6 +30,14 @@ static bool from_own_page(const struct http_request *req)
 	return http_header(req, "Origin") || (site && streq(site, "same-origin"));
 }
 
+bool host_port_valid(const char *rest)
+{
+	size_t digits = rest[0] == ':' ? strspn(rest + 1, "0123456789") : 0;
+
+	return rest[0] == '\0' || (digits >= 1 && digits <= 5 && rest[1 + digits] == '\0' &&
+				   strtoul(rest + 1, NULL, 10) <= UINT16_MAX);
+}
+
 /* The host without its port, brackets removed; false where it can't be one. */
 static bool split_host(const char *host, char *name, size_t size)
 {
@@ -38,10 +46,12 @@ static bool split_host(const char *host, char *name, size_t size)
 	if (host[0] == '[') {
 		host++;
 		len = strcspn(host, "]");
-		if (host[len] != ']' || (host[len + 1] && host[len + 1] != ':'))
+		if (host[len] != ']' || !host_port_valid(host + len + 1))
 			return false;
 	} else {
 		len = strcspn(host, ":");
+		if (!host_port_valid(host + len))
+			return false;
 	}
 	if (len == 0 || len >= size)
 		return false;

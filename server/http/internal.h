@@ -216,6 +216,9 @@ void replay_drop(struct http_request *req);
 
 /* --- auth.c --- */
 
+/* What follows the name in Host: nothing, or a colon and a port. Another port than the listener's
+ * is fine: forwards and proxies have their own. */
+bool host_port_valid(const char *rest);
 /* Host and Origin of a request by TCP: 0, or err set. */
 int auth_check_site(const struct http_request *req, struct error *err) MUST_USE;
 /* Fills principal and scope; 0, or err set when the operation wants more than that. */

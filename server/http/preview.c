@@ -61,8 +61,7 @@ bool preview_named(const struct http_request *req)
 	rest = host + LABEL_LEN;
 	if (!str_has_prefix(rest, SUFFIX))
 		return false;
-	rest += strlen(SUFFIX);
-	return *rest == '\0' || *rest == ':';
+	return host_port_valid(rest + strlen(SUFFIX));
 }
 
 /* Time does not depend on where the first difference is. */

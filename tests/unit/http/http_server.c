@@ -317,6 +317,18 @@ static void test_tcp(void **state)
 	       .headers = { "Host: evil.example" });
 	EXPECT(403, "Host header", .path = "/healthz", .tcp = true,
 	       .headers = { "Host: 127.0.0.1.evil.example" });
+	EXPECT(403, "Host header", .path = "/healthz", .tcp = true,
+	       .headers = { "Host: 127.0.0.1:8420.evil.example" });
+	EXPECT(403, "Host header", .path = "/healthz", .tcp = true,
+	       .headers = { "Host: localhost:evil.example" });
+	EXPECT(403, "Host header", .path = "/healthz", .tcp = true,
+	       .headers = { "Host: localhost:8420, evil.example" });
+	EXPECT(403, "Host header", .path = "/healthz", .tcp = true,
+	       .headers = { "Host: [::1]:8420x" });
+	EXPECT(403, "Host header", .path = "/healthz", .tcp = true,
+	       .headers = { "Host: localhost:65536" });
+	EXPECT(200, "ok", .path = "/healthz", .tcp = true, .headers = { "Host: [::1]:65535" });
+	EXPECT(200, "ok", .path = "/healthz", .tcp = true, .headers = { "Host: localhost" });
 	EXPECT(200, "ok", .path = "/healthz", .tcp = true, .headers = { "Host: localhost:1" });
 	EXPECT(403, "Origin header", .path = "/healthz", .tcp = true,
 	       .headers = { "Origin: http://evil.example" });
