@@ -101,7 +101,7 @@ static int find_route(struct http_request *req, struct error *err)
 	req->op = NULL;
 	allow_header(req, allow, sizeof(allow));
 	http_reply_header(req, "Allow", allow);
-	return error_set(err, ERR_METHOD, "%.16s does not know %.16s", req->uri.path, req->method);
+	return error_set(err, ERR_METHOD, "%.200s does not know %.16s", req->uri.path, req->method);
 }
 
 /* --- body --- */

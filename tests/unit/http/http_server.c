@@ -171,6 +171,8 @@ static void test_refusals(void **state)
 	EXPECT(404, "\"type\":\"/problems/not_found\"", .path = "/problems/nonsense");
 	EXPECT(405, "Allow: OPTIONS, HEAD, GET, POST", .path = "/vms", .method = "PUT");
 	EXPECT(405, "method_not_allowed", .path = "/vms/web", .method = "TRACE");
+	EXPECT(405, "/vms/a-name-that-is-longer does not know TRACE",
+	       .path = "/vms/a-name-that-is-longer", .method = "TRACE");
 	EXPECT(400, "escape", .path = "/vms/%00");
 	EXPECT(400, "segment", .path = "/vms/../x");
 	EXPECT(422, "\"parameter\":\"vm\"", .path = "/vms/Bad_Name");
