@@ -18,7 +18,7 @@ def blocks(path):
 def run_page(t, path):
     """All `sh` blocks of a page in one shell, as a reader would type them."""
     env = dict(t.server.env, SOCK=t.server.socket)
-    env["PATH"] = os.path.dirname(t.server.banger) + ":" + env["PATH"]
+    env["PATH"] = ":".join([os.path.dirname(t.server.banger), os.path.dirname(t.server.binary), env["PATH"]])
     script = "set -euo pipefail\n" + "\n".join(blocks(path))
     result = t.run(["bash", "-c", script], env=env, timeout=400)
     expect(result.status == 0, f"{os.path.relpath(path, ROOT)} does not run", result)
@@ -39,7 +39,7 @@ def readme(t):
 
 @scenario("every page of the guide", kind=GLOBAL)
 def guide(t):
-    t.names += ["demo", "demo-2", "short", "box", "cook"]
+    t.names += ["demo", "demo-2", "short", "box", "cook", "listed"]
     pages = sorted(glob.glob(os.path.join(ROOT, "docs", "guide", "*.md")))
     expect(len(pages) >= 5, "pages are missing", pages)
     for page in pages:
