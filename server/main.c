@@ -731,6 +731,16 @@ static void raise_descriptor_limit(void)
 	}
 }
 
+/*
+ * Limits that stay: else the allocator raises both with the largest buffer that was freed, and a
+ * worker's arena keeps as much for ever (mallopt(3)).
+ */
+static void bound_allocator(void)
+{
+	(void)mallopt(M_MMAP_THRESHOLD, 512 * 1024);
+	(void)mallopt(M_TRIM_THRESHOLD, 512 * 1024);
+}
+
 int main(int argc, char **argv)
 {
 	static struct server s = {
@@ -747,6 +757,7 @@ int main(int argc, char **argv)
 	(void)sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
 	(void)sigaction(SIGXFSZ, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
 	(void)umask(077);
+	bound_allocator();
 	raise_descriptor_limit();
 	log_init("banger-server", LOG_INFO);
 	r = start(&s, &err);
