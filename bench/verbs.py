@@ -89,7 +89,7 @@ def bench_verbs(server, _rounds):
         return [(f"verbs on {COUNT} VMs", "not measured", "needs QEMU's place and a build with tests", None, "")]
     server.restart(lambda command: stubbed(command, server.build), "[vms]\nmemory_overcommit_percent = 1000\nmax = 2000\n")
     names = [f"verb{i:04}" for i in range(COUNT)]
-    shape = '{"name": "%s", "image": "mini", "vcpus": 1, "memory_mib": 64, "disk_mib": 16, "network": "none", "boot": "cold"}'
+    shape = '{"name": "%s", "image": "mini", "vcpus": 1, "memory_mib": 96, "disk_mib": 16, "network": "none", "boot": "cold"}'
     begun = time.monotonic()
     on_all(server.connect, lambda c, name: must(c, "POST", "/vms", shape % name), names)
     created = time.monotonic() - begun

@@ -45,7 +45,7 @@ const char *config_source_name(enum config_source source);
 	  "folder of the root helper's jails, used where it is there; empty for none")            \
 	X(VMS_MAX, "vms", "max", NUMBER, 1, 100000, "2000", "VMs that may exist")                 \
 	X(VMS_VCPUS, "vms", "vcpus", NUMBER, 1, 64, "1", "processors of a VM that names none")    \
-	X(VMS_MEMORY, "vms", "memory_mib", NUMBER, 64, 1048576, "512",                            \
+	X(VMS_MEMORY, "vms", "memory_mib", NUMBER, 96, 1048576, "512",                            \
 	  "memory of a VM that names none")                                                       \
 	X(VMS_DISK, "vms", "disk_mib", NUMBER, 16, 16777215, "8192",                              \
 	  "disk of a VM that names none, sparse")                                                 \

@@ -26,6 +26,7 @@ struct console {
 	int dir_fd;
 	int log_fd;
 	size_t log_len;
+	size_t logged;
 	struct loop_fd *source;
 	struct console_listener *first;
 	bool walking;
@@ -50,6 +51,7 @@ static void write_log(struct console *c, const char *data, size_t len)
 	}
 	if (c->log_fd >= 0 && write_all(c->log_fd, data, len) == 0)
 		c->log_len += len;
+	c->logged += len;
 }
 
 static void sweep(struct console *c)
@@ -122,12 +124,18 @@ int console_new(struct loop *loop, int fd, int dir_fd, struct console **ret_cons
 	return 0;
 }
 
+size_t console_drain(struct console *c)
+{
+	for (int i = 0; i < 64 && c->source && read_some(c) > 0; i++)
+		;
+	return c->logged;
+}
+
 void console_free(struct console *c)
 {
 	if (!c)
 		return;
-	for (int i = 0; i < 64 && c->source && read_some(c) > 0; i++)
-		;
+	(void)console_drain(c);
 	loop_fd_remove(c->source);
 	while (c->first) {
 		struct console_listener *l = c->first;

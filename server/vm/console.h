@@ -22,6 +22,10 @@ int console_new(struct loop *loop, int fd, int dir_fd, struct console **ret_cons
 /* Reads what is still there, then closes. NULL is fine. */
 void console_free(struct console *console);
 
+/* Reads what is still in the VMM's socket; how many bytes came since console_new(): as much of the
+ * log's end is of this process. */
+size_t console_drain(struct console *console);
+
 /* NULL when out of memory. `ended` (may be NULL) is the last call; the listener is gone when it
  * returns. */
 struct console_listener *console_listen(struct console *console, console_fn *fn, loop_fn *ended,

@@ -14,6 +14,7 @@
 #include "server/vm/execs_internal.h"
 #include "server/vm/forward_internal.h"
 #include "server/vm/identity.h"
+#include "server/vm/last_words.h"
 #include "server/vm/network.h"
 #include "server/vm/stats.h"
 #include "server/vm/vm_internal.h"
@@ -92,48 +93,64 @@ static int reap(const struct proc *proc)
 	return status;
 }
 
-/*
- * An adopted process hides its status. The last line that a Linux kernel prints, at every log
- * level, is "reboot: Restarting system" or "reboot: Power down".
- */
-static bool kernel_said_goodbye(struct vm *vm)
+/* What came to the console since the process was attached; *ret_len is 0 where that is nothing. The
+ * caller frees. */
+static char *read_last_words(struct vm *vm, size_t *ret_len)
 {
 	autoclose int dir = open_beneath(vm->vms->vms_fd, vm->row.id, O_RDONLY | O_DIRECTORY, 0);
-	autofree char *log = NULL;
+	size_t logged = vm->console ? console_drain(vm->console) : 0;
+	char *log = NULL;
 	size_t len = 0;
-	const char *last;
 
-	console_free(vm->console); /* with what is still in its socket */
+	console_free(vm->console);
 	vm->console = NULL;
+	*ret_len = 0;
 	if (dir < 0 || console_read_log(dir, &log, &len) < 0)
-		return false;
-	while (len > 0 && (log[len - 1] == '\n' || log[len - 1] == '\r'))
-		len--;
-	last = len > 0 ? memrchr(log, '\n', len) : NULL;
-	last = last ? last : log;
-	return memmem(last, (size_t)(log + len - last), "reboot: ", strlen("reboot: ")) != NULL;
+		return NULL;
+	*ret_len = logged < len ? logged : len;
+	memmove(log, log + len - *ret_len, *ret_len);
+	return log;
+}
+
+/*
+ * Fills vm->end_reason; true when the guest ended as it should. An adopted process hides its status
+ * (-1): only the console tells then.
+ */
+static bool explain_end(struct vm *vm, int status)
+{
+	size_t len = 0;
+	autofree char *log = vm->being_ended && status != -1 ? NULL : read_last_words(vm, &len);
+	bool clean = log && last_words_goodbye(log, len);
+	const char *reason = "the guest powered off";
+	char text[256] = "";
+	char why[160];
+
+	if (status > 0) {
+		clean = false;
+		reason = text;
+		vm->driver->explain_exit(&vm->boot.config, status, text, sizeof(text));
+	} else if (!clean && log && last_words_panic(log, len, why, sizeof(why))) {
+		reason = text;
+		(void)snprintf(text, sizeof(text), "the guest's kernel panicked: %s", why);
+	} else if (status == 0) {
+		clean = true;
+	} else if (!clean) {
+		reason = "the monitor ended, and the guest had not powered off";
+	}
+	(void)snprintf(vm->end_reason, sizeof(vm->end_reason), "%s", reason);
+	return clean;
 }
 
 static void on_exit_event(void *data, uint32_t events)
 {
 	struct vm *vm = data;
-	int status = reap(&vm->proc);
-	char reason[256] = "";
 	bool clean;
 
 	(void)events;
 	loop_fd_remove(vm->exit_source);
 	vm->exit_source = NULL;
-	vm->driver->explain_exit(&vm->boot.config, status, reason, sizeof(reason));
-	clean = status == 0;
-	if (status == -1) {
-		clean = kernel_said_goodbye(vm);
-		(void)snprintf(reason, sizeof(reason),
-			       "the monitor ended, and the guest had not powered off");
-	}
+	clean = explain_end(vm, reap(&vm->proc));
 	vm->ended = true;
-	(void)snprintf(vm->end_reason, sizeof(vm->end_reason), "%s",
-		       clean ? "the guest powered off" : reason);
 	if (vm->being_ended)
 		return;
 	if (vm->wake_fd >= 0)

@@ -270,6 +270,21 @@ class Verbs(LifeTest):
         self.server.delete("a")
         self.assert_nothing_left()
 
+    def test_a_kernel_that_panics(self):
+        # Of the least memory that there is: with less, this kernel panics as it boots.
+        self.server.create("a", memory_mib=96, boot="cold")
+        self.server.run("a", "sh", "-c", "(sleep 1; echo c >/proc/sysrq-trigger) >/dev/null 2>&1 &")
+        wait_until(lambda: self.server.state("a") == "failed", "the guest's end is noticed", 60)
+        self.assertIn("the guest's kernel panicked: sysrq", self.server.must(200, "GET", "/vms/a")["reason"])
+        self.assertIn("panicked", self.server.must(200, "GET", "/vms/a/diagnosis")["vmm_exit"])
+        # What an earlier boot left in the log is not held against this one.
+        self.server.must(200, "POST", "/vms/a/start", wait=240)
+        self.server.run("a", "sh", "-c", "(sleep 1; poweroff -f) >/dev/null 2>&1 &")
+        wait_until(lambda: self.server.state("a") == "stopped", "the guest is off", 60)
+        self.assertEqual("the guest powered off", self.server.must(200, "GET", "/vms/a")["reason"])
+        self.server.delete("a")
+        self.assert_nothing_left()
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)
