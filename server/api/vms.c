@@ -136,6 +136,11 @@ static size_t find_page(const struct http_request *req, const struct sorted *lis
 	if (!cursor || strlen(cursor) < ID_LEN + 1)
 		return 0;
 	(void)snprintf(last.key, sizeof(last.key), "%s", cursor);
+	/* By age, ids need not be in order: two of one millisecond, or a clock that was set back.
+	 */
+	for (size_t k = 0; k < n; k++)
+		if (streq(list[k].key, last.key))
+			return k + 1;
 	while (i < n && (down ? compare(&last, &list[i]) : compare(&list[i], &last)) <= 0)
 		i++;
 	return i;

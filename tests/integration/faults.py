@@ -343,6 +343,21 @@ class Clock(Faults):
     def jump(self, days):
         self.tell(wall_ns=days * DAY_NS)
 
+    def test_pages_of_vms_that_were_made_before_the_one_before(self):
+        made = []
+        for days in (0, -3, 2, -400):
+            self.jump(days)
+            made.append(self.server.create(f"v{len(made)}", start=False)["name"])
+        seen, cursor = [], ""
+        while cursor is not None:
+            page = self.server.must(200, "GET", f"/vms?limit=1{cursor}")
+            seen += [vm["name"] for vm in page["items"]]
+            cursor = f"&cursor={page['next_cursor']}" if "next_cursor" in page else None
+        self.assertEqual(made, seen)
+        for name in made:
+            self.server.delete(name)
+        self.assert_nothing_left()
+
     def test_jumps(self):
         self.precious()
         self.server.create("short", ttl_s=3600)
