@@ -781,10 +781,11 @@ const struct command commands[] = {
 	},
 	{
 		.path = "cache prune",
-		.summary = "remove downloaded layers",
+		.summary = "remove downloaded layers and what else can be had again",
 		.usage = "",
-		.text = "No image needs them any more; a pull that shares them downloads them "
-			"again.",
+		.text = "No image needs the layers any more; a pull that shares them downloads "
+			"them again. Beside them go empty disks, kernel builds that were broken "
+			"off and files that nothing refers to.",
 		.options = OPTION(DRY_RUN),
 		.run = cmd_cache_prune,
 	},

@@ -96,8 +96,8 @@ int image_from_root(const struct image_paths *paths, int tar_fd, struct op *op,
 		    struct image_info *info, struct error *err) MUST_USE;
 
 /*
- * Removes from the cache what nothing has used for `age_s` seconds, layers and kernel builds that
- * were broken off; *ret_bytes is what they take up. With `dry_run` they stay. Worker.
+ * Removes from the cache what nothing has used for `age_s` seconds: layers, empty disks, and kernel
+ * builds that were broken off; *ret_bytes is what they take up. With `dry_run` they stay. Worker.
  */
 int image_cache_prune(const struct image_paths *paths, int64_t age_s, bool dry_run,
 		      uint64_t *ret_bytes, struct error *err) MUST_USE;

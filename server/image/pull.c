@@ -11,6 +11,7 @@
 
 #include "lib/base/cleanup.h"
 #include "lib/base/fs.h"
+#include "server/image/empty_disks.h"
 #include "server/image/image.h"
 #include "server/image/kernel_build.h"
 #include "server/image/known.h"
@@ -110,5 +111,7 @@ int image_cache_prune(const struct image_paths *paths, int64_t age_s, bool dry_r
 	if (!folder)
 		return error_errno(err, -ENOMEM, "clean the cache");
 	r = blobs_prune(folder, age_s, dry_run, ret_bytes, err);
-	return r < 0 ? r : kernel_build_prune(paths, age_s, dry_run, ret_bytes, err);
+	if (r == 0)
+		r = kernel_build_prune(paths, age_s, dry_run, ret_bytes, err);
+	return r < 0 ? r : empty_disks_prune(paths->cache, age_s, dry_run, ret_bytes, err);
 }

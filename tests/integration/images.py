@@ -2,6 +2,7 @@
 """Images of a registry or of files: unpacked, booted, named, verified."""
 import json
 import os
+import shutil
 import subprocess
 import unittest
 
@@ -251,11 +252,16 @@ class Images(ImageTest):
         self.registry.image("t/cached", "1", [data])
         self.pull("t/cached:1", name="cached")
         prune = {"dry_run": True}
+        shutil.rmtree(f"{self.home}/cache/disks", ignore_errors=True)
+        os.makedirs(f"{self.home}/cache/disks", exist_ok=True)
+        with open(f"{self.home}/cache/disks/ext4-16777215", "wb") as f:
+            f.write(b"x" * (1 << 20))
         before = self.server.must(200, "POST", "/cache/prune", prune, wait=60)["result"]["bytes"]
-        self.assertGreaterEqual(before, len(data))
+        self.assertGreaterEqual(before, len(data) + (1 << 20))
         self.assertEqual(0, self.server.must(200, "POST", "/cache/prune", {"unused_s": 3600}, wait=60)["result"]["bytes"])
         self.assertEqual(before, self.server.must(200, "POST", "/cache/prune", {}, wait=60)["result"]["bytes"])
         self.assertEqual([], os.listdir(f"{self.home}/cache/blobs"))
+        self.assertEqual([], os.listdir(f"{self.home}/cache/disks"))
         self.server.must(200, "POST", "/images/cached/verify", wait=60)
 
 

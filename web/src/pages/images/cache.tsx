@@ -61,7 +61,7 @@ function Cache() {
 			}}
 		>
 			<div class="stack">
-				<p class="soft">Layers stay after a pull, so that images that share them need not download them again. No image and no VM needs them any more; what is removed can be downloaded again.</p>
+				<p class="soft">Layers stay after a pull, so that images that share them need not download them again. No image and no VM needs them any more; what is removed can be downloaded again. Empty disks that are kept to be copied go too.</p>
 				<fieldset class="field">
 					<legend class="name">Keep what was used</legend>
 					<div class="segments">
