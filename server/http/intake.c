@@ -53,7 +53,8 @@ static int check_framing(struct http_request *req, struct header_scan *s, struct
 	if (s->has_nul)
 		return error_set(err, ERR_BAD_REQUEST, "a header has a NUL byte");
 	if (s->bytes > HEADER_BYTES_MAX)
-		return error_set(err, ERR_TOO_LARGE, "the headers have more than %d bytes",
+		return error_set(err, ERR_TOO_LARGE,
+				 "the headers have more than %d bytes, the most that is taken",
 				 HEADER_BYTES_MAX);
 	if (s->hosts == 0 && req->wants_host)
 		return error_set(err, ERR_BAD_REQUEST, "a request of HTTP/1.1 needs a Host header");
@@ -268,7 +269,8 @@ static void refuse_size(struct http_request *req)
 {
 	struct error err = ERROR_INIT;
 
-	(void)error_set(&err, ERR_TOO_LARGE, "the body has more than %zu bytes",
+	(void)error_set(&err, ERR_TOO_LARGE,
+			"the body has more than %zu bytes, the most that is taken",
 			req->op->body_limit);
 	if (req->gone)
 		req->gone(req->gone_data);

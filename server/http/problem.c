@@ -55,7 +55,9 @@ static const struct problem_kind kinds[] = {
 	[ERR_RANGE] = { 416, "Range not satisfiable",
 			"Ask for a range below the size that Content-Range gives.",
 			"The range that was asked for begins behind the end of what is there." },
-	[ERR_TOO_LARGE] = { 413, "Too large", "Send less.",
+	[ERR_TOO_LARGE] = { 413, "Too large",
+			    "Send at most what the detail names. Files of any size go by PUT "
+			    "/vms/{vm}/files/{path}.",
 			    "The body is larger than this operation accepts." },
 	[ERR_MEDIA_TYPE] = { 415, "Media type not supported", "Send the body as application/json.",
 			     "The Content-Type is not one that this operation reads." },

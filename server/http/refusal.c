@@ -6,12 +6,14 @@
  * client gets a problem document like any other. Where the library has been built to call its own
  * one directly, its pages stay; the status is the same.
  */
+#include <assert.h>
 #include <microhttpd.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/cleanup.h"
 #include "lib/json/json.h"
+#include "server/http/internal.h"
 #include "server/http/problem.h"
 
 static const char opening[] = "<html><head><title>";
@@ -33,12 +35,15 @@ static const struct {
 	  ERR_TOO_LARGE, 413, NULL },
 	/* With one of two statuses, 414 or 431: in words. */
 	{ "Request too big", ERR_TOO_LARGE, 0,
-	  "the request's target or its headers are too large" },
+	  "the request's target or its headers are too large: at most 8192 and 16384 bytes are "
+	  "taken" },
 	{ "Request malformed", ERR_BAD_REQUEST, 400, "the request breaks the grammar of HTTP" },
 	{ "Requested HTTP version", ERR_UNSUPPORTED, 505, "HTTP/1.0 and HTTP/1.1 are spoken here" },
 	{ "Request content too large", ERR_TOO_LARGE, 413, "the body is too large" },
 	{ "Internal server error", ERR_INTERNAL, 500, "the HTTP layer has failed" },
 };
+
+static_assert(URI_LEN_MAX == 8192 && HEADER_BYTES_MAX == 16384, "a refusal names the limits");
 
 /* The problem document in place of one of those pages; NULL when `page` is none. The caller frees.
  */

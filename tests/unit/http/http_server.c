@@ -215,9 +215,10 @@ static void test_bodies(void **state)
 	EXPECT(400, "nested", .path = "/vms", .body = deep);
 	memset(large, ' ', 1199999);
 	large[1199999] = '\0';
-	EXPECT(413, "1199999 bytes", .path = "/vms", .body = large);
-	EXPECT(413, "more than 1048576 bytes", .path = "/vms", .body = large,
-	       .headers = { "Transfer-Encoding: chunked" });
+	EXPECT(413, "1199999 bytes; at most 1048576 are taken", .path = "/vms", .body = large);
+	EXPECT(413, "Send at most what the detail names", .path = "/vms", .body = large);
+	EXPECT(413, "more than 1048576 bytes, the most that is taken", .path = "/vms",
+	       .body = large, .headers = { "Transfer-Encoding: chunked" });
 }
 
 static void test_framing(void **state)
