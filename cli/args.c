@@ -40,6 +40,8 @@ const struct option_spec option_specs[OPTION_MAX_] = {
 			"label; may be given more than once" },
 	[OPT_TTL] = { "ttl", 0, OPTION_DURATION, "TIME", NULL, "ttl_s",
 		      "delete the VM after 90s, 15m, 2h, 7d" },
+	[OPT_TOKEN_TTL] = { "ttl", 0, OPTION_DURATION, "TIME", NULL, "ttl_s",
+			    "let the token end after 90s, 15m, 2h, 7d; without it, never" },
 	[OPT_INIT] = { "init", 0, OPTION_STRING, "KIND", "agent|system", "init",
 		       "what process 1 is: agent or system" },
 	[OPT_BOOT] = { "boot", 0, OPTION_STRING, "KIND", "auto|cold|template", "boot",

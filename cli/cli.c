@@ -108,12 +108,14 @@ void cli_show_problem(const struct cli *cli, const json_t *problem)
 
 		if (!*where)
 			where = json_str(item, "parameter");
-		if (streq(json_str(item, "detail"), detail) && !*where)
-			continue;
 		if (asprintf(&line, "%s%s%s", where, *where ? ": " : "", json_str(item, "detail")) <
-		    0)
+		    0) {
+			line = NULL;
 			continue;
-		show_line("  ", line);
+		}
+		/* A problem with one value may say it all in its detail. */
+		if (!streq(line, detail))
+			show_line("  ", line);
 		if (*json_str(item, "remedy"))
 			show_line("  try: ", json_str(item, "remedy"));
 	}

@@ -908,7 +908,7 @@ const struct command commands[] = {
 		.text = "The secret is shown this once. Give it to curl as "
 			"-H \"Authorization: Bearer …\", or to this program as $BANGER_TOKEN.",
 		.examples = "banger token create ci --scope run --ttl 7d",
-		.options = OPTION(SCOPE) | OPTION(TTL),
+		.options = OPTION(SCOPE) | OPTION(TOKEN_TTL),
 		.min_args = 1,
 		.max_args = 1,
 		.run = cmd_token_create,

@@ -74,7 +74,8 @@ int cmd_doctor(struct cli *cli, const struct args *args)
 		table_cell(&table, json_str(check, "name"));
 		table_cell(&table, json_str(check, "status"));
 		table_cell(&table, json_str(check, "detail"));
-		if (*json_str(check, "remedy") && !streq(json_str(check, "status"), "pass")) {
+		if (!cli->quiet && *json_str(check, "remedy") &&
+		    !streq(json_str(check, "status"), "pass")) {
 			table_cell(&table, " ");
 			table_cell(&table, " ");
 			table_cellf(&table, "try: %s", json_str(check, "remedy"));

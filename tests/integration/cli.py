@@ -210,6 +210,14 @@ class Cli(LifeTest):
         self.run_cli("exec", "--detach", "a", "/no/such/program", status=125)
         self.run_cli("execs", "wait", "a", "0000000000000000", status=125)
 
+    def test_what_is_said_is_said_once(self):
+        done = subprocess.run([CLI, "vm", "create", "--image", "none@@"], env=self.env, capture_output=True, timeout=60, check=False, text=True)
+        lines = [line.removeprefix("banger:").strip() for line in done.stderr.splitlines()]
+        self.assertIn("no name of an image", lines[0])
+        self.assertEqual(sorted(set(lines)), sorted(lines))
+        self.assertIn("try:", self.run_cli("doctor"))
+        self.assertNotIn("try:", self.run_cli("doctor", "-q"))
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -192,6 +192,22 @@ static void tables_are_complete(void **state)
 	}
 }
 
+/* Two options have this name: each says what it is about. */
+static void ttl_is_about_what_is_made(void **state)
+{
+	struct args args;
+	struct error err;
+
+	(void)state;
+	assert_int_equal(parse("token create ci --ttl 1h", &args, &err), 0);
+	assert_true(args.given == OPTION(TOKEN_TTL));
+	assert_int_equal(args.numbers[OPT_TOKEN_TTL], 3600);
+	assert_null(strstr(option_specs[OPT_TOKEN_TTL].help, "VM"));
+	assert_int_equal(parse("vm create --ttl 1h", &args, &err), 0);
+	assert_true(args.given == OPTION(TTL));
+	assert_non_null(strstr(option_specs[OPT_TTL].help, "VM"));
+}
+
 /* The last ones of the table too. */
 static void each_flag_is_the_one_that_was_given(void **state)
 {
@@ -249,6 +265,7 @@ int main(void)
 		cmocka_unit_test(options_become_the_body),
 		cmocka_unit_test(amounts_are_parsed_whole_or_not_at_all),
 		cmocka_unit_test(tables_are_complete),
+		cmocka_unit_test(ttl_is_about_what_is_made),
 		cmocka_unit_test(each_flag_is_the_one_that_was_given),
 		cmocka_unit_test(the_server_is_found_in_order),
 	};
