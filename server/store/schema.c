@@ -154,7 +154,8 @@ const char store_schema[] = "CREATE TABLE vms ("
 
 /* From each version to the next. A step that a release has had is never changed. */
 const char *const store_steps[STORE_STEPS] = {
-	"CREATE TABLE workspaces ("
+	/* Builds between two releases had it in version 1 already. */
+	"CREATE TABLE IF NOT EXISTS workspaces ("
 	" vm_id TEXT PRIMARY KEY REFERENCES vms (id) ON DELETE CASCADE,"
 	" document TEXT NOT NULL"
 	") STRICT;",

@@ -269,6 +269,10 @@ static void an_older_database_is_brought_up_and_a_newer_one_refused(void **state
 	assert_string_equal(got.name, "kept");
 
 	store_close(TAKE_PTR(store));
+	run_sql("PRAGMA user_version=1");
+	assert_int_equal(store_open(path, &store, &err), 0);
+
+	store_close(TAKE_PTR(store));
 	run_sql("PRAGMA user_version=99");
 	assert_true(store_open(path, &store, &err) < 0);
 	assert_non_null(strstr(err.msg, "newer banger"));
