@@ -22,6 +22,7 @@ struct header_scan {
 	unsigned int hosts, lengths, encodings, authorizations;
 	bool odd_encoding;
 	bool has_nul;
+	enum length_fault length_fault; /* the worst of them */
 };
 
 static enum MHD_Result scan_header(void *cls, enum MHD_ValueKind kind, const char *key,
@@ -36,9 +37,12 @@ static enum MHD_Result scan_header(void *cls, enum MHD_ValueKind kind, const cha
 	s->has_nul |= strlen(key) != key_len || strlen(value) != value_len;
 	if (!strcasecmp(key, "Host"))
 		s->hosts++;
-	else if (!strcasecmp(key, "Content-Length"))
+	else if (!strcasecmp(key, "Content-Length")) {
+		enum length_fault fault = content_length_fault(value, value_len);
+
 		s->lengths++;
-	else if (!strcasecmp(key, "Authorization"))
+		s->length_fault = fault > s->length_fault ? fault : s->length_fault;
+	} else if (!strcasecmp(key, "Authorization"))
 		s->authorizations++;
 	else if (!strcasecmp(key, "Transfer-Encoding")) {
 		s->encodings++;
@@ -61,6 +65,11 @@ static int check_framing(struct http_request *req, struct header_scan *s, struct
 	if (s->hosts > 1 || s->lengths > 1 || s->encodings > 1 || s->authorizations > 1)
 		return error_set(err, ERR_BAD_REQUEST,
 				 "a header that may stand once stands more often");
+	if (s->length_fault == LENGTH_NO_NUMBER)
+		return error_set(err, ERR_BAD_REQUEST, "Content-Length is no number of bytes");
+	if (s->length_fault == LENGTH_TOO_LARGE)
+		return error_set(err, ERR_TOO_LARGE, "Content-Length has more than %d digits",
+				 CONTENT_LENGTH_DIGITS);
 	if (s->lengths && s->encodings)
 		return error_set(err, ERR_BAD_REQUEST,
 				 "both Content-Length and Transfer-Encoding are given");

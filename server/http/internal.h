@@ -214,6 +214,13 @@ void replays_forget(struct http_server *server);
 /* The reply is a stream, or there will be none: nothing to be said again. */
 void replay_drop(struct http_request *req);
 
+/* --- refusal.c --- */
+
+enum { CONTENT_LENGTH_DIGITS = 18 };
+enum length_fault { LENGTH_FINE, LENGTH_NO_NUMBER, LENGTH_TOO_LARGE };
+/* What is wrong with the value of a Content-Length. */
+enum length_fault content_length_fault(const char *value, size_t len);
+
 /* --- auth.c --- */
 
 /* What follows the name in Host: nothing, or a colon and a port. Another port than the listener's
