@@ -31,7 +31,7 @@ class Lists(LifeTest):
         return found
 
     def test_order_and_pages(self):
-        for name, memory in (("c", 128), ("a", 512), ("e", 64), ("b", 128), ("d", 1024)):
+        for name, memory in (("c", 128), ("a", 512), ("e", 100), ("b", 128), ("d", 1024)):
             self.make(name, memory_mib=memory, labels={"team": f"x{name}", name: "1"})
         self.assertEqual(["c", "a", "e", "b", "d"], self.names(""))
         self.assertEqual(["d", "b", "e", "a", "c"], self.names("&sort=-created"))
@@ -74,7 +74,7 @@ class Lists(LifeTest):
             self.assertIn("next_cursor", part.json())
             self.assertIsNotNone(part.headers.get("Link"))
         # Whatever changes, by whichever way, the next reply says so.
-        for change, fields in (({"labels": {"n": "z"}}, {"labels": {"n": "z"}}), ({"memory_mib": 77}, {"memory_mib": 77}),
+        for change, fields in (({"labels": {"n": "z"}}, {"labels": {"n": "z"}}), ({"memory_mib": 97}, {"memory_mib": 97}),
                                ({"idle_stop_s": 60}, {"idle_stop_s": 60})):
             before = self.page("sort=name")
             self.server.must(200, "PATCH", "/vms/a", change)
