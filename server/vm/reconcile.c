@@ -19,6 +19,7 @@
 #include "server/vm/network.h"
 #include "server/vm/suspend.h"
 #include "server/vm/vm_internal.h"
+#include "server/vmm/run_dir.h"
 
 enum { QUIT_MS = 3000 };
 
@@ -34,10 +35,23 @@ static bool is_vmm_of(pid_t pid, const char *id)
 	       memmem(cmdline, len, id, ID_LEN) != NULL;
 }
 
+/* Of a home that was copied while its VMs ran: they are the other home's. */
+static bool is_copied(const struct vm *vm)
+{
+	autoclose int dir = open_beneath(vm->vms->run_fd, vm->row.id, O_RDONLY | O_DIRECTORY, 0);
+
+	return dir >= 0 && run_pid_is_copy(dir);
+}
+
 bool vm_find_process(struct vm *vm, struct proc *ret_proc)
 {
 	if (vm->row.pid <= 0 || !is_vmm_of((pid_t)vm->row.pid, vm->row.id))
 		return false;
+	if (is_copied(vm)) {
+		log_fields(LOG_WARN, "a VMM of the home that this one was copied from", "vm",
+			   vm->row.id, NULL);
+		return false;
+	}
 	return proc_adopt((pid_t)vm->row.pid, (uint64_t)vm->row.start_time, ret_proc) == 0;
 }
 

@@ -79,28 +79,63 @@ int run_console_fifo(int dir_fd)
 
 int run_pid_write(int dir_fd, const struct proc *proc)
 {
-	char text[64];
-	int n = snprintf(text, sizeof(text), "%d %" PRIu64 "\n", (int)proc->pid, proc->start_time);
+	char text[96];
+	struct stat st;
+	int n;
 
+	if (fstat(dir_fd, &st) < 0)
+		return -errno;
+	n = snprintf(text, sizeof(text), "%d %" PRIu64 " %" PRIu64 "\n", (int)proc->pid,
+		     proc->start_time, (uint64_t)st.st_ino);
 	return write_file_at(dir_fd, RUN_PID, text, (size_t)n, 0600);
+}
+
+struct pid_file {
+	uint64_t pid;
+	uint64_t start_time;
+	uint64_t inode; /* of the folder; 0: not said */
+};
+
+static int read_pid_file(int dir_fd, struct pid_file *ret)
+{
+	autofree char *text = NULL;
+	const char *p;
+	int r = read_file_at(dir_fd, RUN_PID, 96, &text, NULL);
+
+	if (r < 0)
+		return r == -ENOENT ? -ESRCH : r;
+	p = text;
+	if (!word_number(&p, 10, &ret->pid) || !word_number(&p, 10, &ret->start_time) ||
+	    ret->pid > INT_MAX || ret->start_time == 0)
+		return -ESRCH;
+	if (!word_number(&p, 10, &ret->inode))
+		ret->inode = 0;
+	return 0;
+}
+
+static bool is_of(const struct pid_file *file, int dir_fd)
+{
+	struct stat st;
+
+	return file->inode == 0 || (fstat(dir_fd, &st) == 0 && (uint64_t)st.st_ino == file->inode);
 }
 
 int run_pid_adopt(int dir_fd, struct proc *ret_proc)
 {
-	autofree char *text = NULL;
-	uint64_t start_time;
-	const char *p;
-	uint64_t pid;
-	int r;
+	struct pid_file file;
+	int r = read_pid_file(dir_fd, &file);
 
-	r = read_file_at(dir_fd, RUN_PID, 64, &text, NULL);
 	if (r < 0)
-		return r == -ENOENT ? -ESRCH : r;
-	p = text;
-	if (!word_number(&p, 10, &pid) || !word_number(&p, 10, &start_time) || pid > INT_MAX ||
-	    start_time == 0)
-		return -ESRCH;
-	return proc_adopt((pid_t)pid, start_time, ret_proc);
+		return r;
+	return is_of(&file, dir_fd) ? proc_adopt((pid_t)file.pid, file.start_time, ret_proc)
+				    : -ESRCH;
+}
+
+bool run_pid_is_copy(int dir_fd)
+{
+	struct pid_file file;
+
+	return read_pid_file(dir_fd, &file) == 0 && !is_of(&file, dir_fd);
 }
 
 int run_connect(const struct vmm_config *config, const char *name)

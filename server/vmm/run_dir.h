@@ -2,7 +2,7 @@
 /*
  * What every driver keeps in a VM's run folder:
  *
- *   vmm.pid       "<pid> <start time>" of the VMM
+ *   vmm.pid       "<pid> <start time> <inode of this folder>" of the VMM
  *   vmm.log       what it wrote to standard error since it started
  *   console.sock  serial console   (made by us, served by the VMM)
  *   console.fifo  output of the serial console, where the VMM can only write to a descriptor
@@ -45,8 +45,10 @@ int run_log_create(int dir_fd) MUST_USE;
 char *run_log_last_line(int dir_fd, char *buf, size_t size);
 
 int run_pid_write(int dir_fd, const struct proc *proc) MUST_USE;
-/* The VMM of this folder, pinned: -ESRCH when it is not running. */
+/* The VMM of this folder, pinned: -ESRCH when it is not running, or is another folder's. */
 int run_pid_adopt(int dir_fd, struct proc *ret_proc) MUST_USE;
+/* The folder is a copy: the VMM that it names belongs to the one that it was copied from. */
+bool run_pid_is_copy(int dir_fd);
 
 /* A connection to a socket of the run folder, non-blocking. */
 int run_connect(const struct vmm_config *config, const char *name) MUST_USE;

@@ -113,8 +113,28 @@ static void the_pid_file_finds_only_its_process(void **state)
 	me.start_time++;
 	assert_int_equal(run_pid_write(f->fd, &me), 0);
 	assert_int_equal(run_pid_adopt(f->fd, &found), -ESRCH);
+	assert_false(run_pid_is_copy(f->fd));
 	assert_int_equal(write_file_at(f->fd, RUN_PID, "garbage", 7, 0600), 0);
 	assert_int_equal(run_pid_adopt(f->fd, &found), -ESRCH);
+}
+
+static void a_copy_of_the_folder_finds_no_process(void **state)
+{
+	const struct folder *f = *state;
+	struct proc me = { .pid = getpid(), .pidfd = -1, .start_time = proc_start_time(getpid()) };
+	struct proc found = PROC_INIT;
+	autofree char *text = NULL;
+	size_t len = 0;
+
+	assert_int_equal(run_pid_write(f->fd, &me), 0);
+	assert_int_equal(read_file_at(f->fd, RUN_PID, 96, &text, &len), 0);
+	assert_int_equal(mkdirat(f->fd, "copy", 0700), 0);
+	autoclose int copy = open_beneath(f->fd, "copy", O_RDONLY | O_DIRECTORY, 0);
+
+	assert_true(copy >= 0);
+	assert_int_equal(write_file_at(copy, RUN_PID, text, len, 0600), 0);
+	assert_true(run_pid_is_copy(copy));
+	assert_int_equal(run_pid_adopt(copy, &found), -ESRCH);
 }
 
 /* What a VMM that was broken out of could try with the descriptor that it holds. */
@@ -223,6 +243,7 @@ int main(void)
 		TEST(sockets_work_however_deep_the_folder_is),
 		TEST(the_last_words_are_found),
 		TEST(the_pid_file_finds_only_its_process),
+		TEST(a_copy_of_the_folder_finds_no_process),
 		TEST(template_memory_can_not_be_changed),
 		TEST(a_new_template_is_not_mistaken_for_an_old_one),
 		cmocka_unit_test(numbers_of_a_process_are_read),
