@@ -15,11 +15,12 @@
 
 #include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
+#include "server/api/commit_line.h"
 #include "server/api/workspace.h"
 #include "server/vm/exec_words.h"
 #include "server/vm/idle.h"
 
-enum { PATCH_MS = 600 * 1000, SAID_MAX = 1024, COMMIT_MAX = 64, CHUNK = 16 * 1024 };
+enum { PATCH_MS = 600 * 1000, SAID_MAX = 1024, CHUNK = 16 * 1024 };
 
 enum script_status { NO_FOLDER = 101, NO_GIT, NO_REPOSITORY, NO_COMMIT };
 
@@ -51,8 +52,7 @@ struct patch {
 	char vm_id[ID_LEN + 1];
 	char *path;
 	char *base;
-	char commit[COMMIT_MAX + 1]; /* so far */
-	size_t commit_len;
+	struct commit_line commit;
 	struct buf said; /* standard error */
 };
 
@@ -87,43 +87,9 @@ static void begin(struct patch *p)
 	static const struct http_stream_callbacks callbacks = { .drained = on_drained,
 								.gone = on_client_gone };
 
-	http_reply_header(p->req, "Banger-Base-Commit", p->commit);
+	http_reply_header(p->req, "Banger-Base-Commit", p->commit.name);
 	p->stream = http_stream_begin(p->req, 200, "text/x-diff", &callbacks, p);
 	p->req = NULL;
-}
-
-/* Of SHA-1 or SHA-256. */
-static bool is_commit_len(size_t len)
-{
-	return len == 40 || len == COMMIT_MAX;
-}
-
-/*
- * The line before the patch. Returns how many of the bytes belong to it. What no git prints is
- * never followed by a patch.
- */
-static size_t take_commit(struct patch *p, const char *bytes, size_t len)
-{
-	size_t n = 0;
-
-	for (; n < len && bytes[n] != '\n'; n++) {
-		bool hex = (bytes[n] >= '0' && bytes[n] <= '9') ||
-			   (bytes[n] >= 'a' && bytes[n] <= 'f');
-
-		if (!hex || p->commit_len >= COMMIT_MAX) {
-			p->commit_len = COMMIT_MAX + 1;
-			return len;
-		}
-		p->commit[p->commit_len++] = bytes[n];
-	}
-	if (n == len)
-		return len;
-	if (!is_commit_len(p->commit_len)) {
-		p->commit_len = COMMIT_MAX + 1;
-		return len;
-	}
-	begin(p);
-	return n + 1;
 }
 
 static bool on_output(void *data, bool is_stderr, const void *bytes, size_t len)
@@ -138,10 +104,13 @@ static bool on_output(void *data, bool is_stderr, const void *bytes, size_t len)
 		return true;
 	}
 	if (p->req) {
-		size_t n = take_commit(p, at, len);
+		/* What no git prints is never followed by a patch. */
+		size_t n = commit_line_feed(&p->commit, at, len);
 
 		at += n;
 		len -= n;
+		if (p->commit.state == COMMIT_LINE_DONE)
+			begin(p);
 	}
 	while (p->stream && len > 0) {
 		size_t n = len < CHUNK ? len : CHUNK;
