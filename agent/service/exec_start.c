@@ -161,9 +161,20 @@ struct ends {
 	int err;
 };
 
+/* Opened once: most programs get it. */
+static int null_fd(void)
+{
+	static int fd = -1;
+
+	if (fd < 0)
+		fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	return fd;
+}
+
 static void ends_close(struct ends *ends)
 {
-	close_keep_errno(ends->in);
+	if (ends->in != null_fd())
+		close_keep_errno(ends->in);
 	if (ends->out != ends->in)
 		close_keep_errno(ends->out);
 	if (ends->err != ends->out && ends->err != ends->in)
@@ -220,7 +231,7 @@ static int open_pipes(struct exec *exec, const struct start *start, struct ends 
 	if (r == 0 && start->stdin_open)
 		r = open_pipe(1, &exec->in_fd, &ret_ends->in);
 	if (r == 0 && !start->stdin_open) {
-		ret_ends->in = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		ret_ends->in = null_fd();
 		r = ret_ends->in < 0 ? -errno : 0;
 	}
 	return r;

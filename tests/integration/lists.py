@@ -2,6 +2,7 @@
 """Lists in pages and in order, names that are taken, and changes to a version that was seen."""
 import contextlib
 import json
+import time
 import unittest
 
 from harness import SHAPE, LifeTest, UnixConnection
@@ -33,6 +34,7 @@ class Lists(LifeTest):
     def test_order_and_pages(self):
         for name, memory in (("c", 128), ("a", 512), ("e", 100), ("b", 128), ("d", 1024)):
             self.make(name, memory_mib=memory, labels={"team": f"x{name}", name: "1"})
+            time.sleep(0.002)  # the age of a VM is a number of milliseconds
         self.assertEqual(["c", "a", "e", "b", "d"], self.names(""))
         self.assertEqual(["d", "b", "e", "a", "c"], self.names("&sort=-created"))
         self.assertEqual(["a", "b", "c", "d", "e"], self.names("&sort=name"))
