@@ -140,7 +140,8 @@ def make_hosts():
     for args in (("link", "set", "lo", "up"), ("addr", "add", "192.0.2.2/24", "dev", "up1"),
                  ("addr", "add", "2001:db8::2/64", "dev", "up1", "nodad"),
                  ("link", "set", "up1", "up")):
-        run("ip", "-n", NETNS, *args)
+        # Not `ip -n`, which wants / to be a mount point: that it is not in a chroot.
+        run("nsenter", f"--net=/run/netns/{NETNS}", "ip", *args)
     for name in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
         with open("/proc/sys/net/" + name, "w", encoding="ascii") as f:
             f.write("1")
