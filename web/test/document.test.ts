@@ -51,7 +51,7 @@ describe("the document", () => {
 	it.each([
 		["name", "web", true], ["name", "Web", false], ["name", "-a", false], ["name", "a".repeat(64), false], ["name", undefined, true],
 		["vcpus", 1, true], ["vcpus", 0, false], ["vcpus", 1.5, false], ["vcpus", NaN, false], ["vcpus", 65, false],
-		["memory_mib", 63, false], ["memory_mib", 64, true],
+		["memory_mib", 95, false], ["memory_mib", 96, true],
 		["image", "python:3.12", true], ["image", "/etc", false],
 		["labels", { team: "ci" }, true], ["labels", { "": "x" }, false], ["labels", { a: "x".repeat(256) }, false],
 		["network", "user", true], ["network", "carrier-pigeon", false],
