@@ -162,7 +162,7 @@ json_t *problem_to_json(const struct error *err, const char *operation, json_t *
 		(void)json_object_set_new(problem, "operation", json_string(operation));
 	if (errors)
 		(void)json_object_set(problem, "errors", errors);
-	else if (err->code == ERR_INVALID || err->code == ERR_NOT_FOUND)
+	else if (err->code == ERR_INVALID || err->code == ERR_NOT_FOUND || err->code == ERR_EXISTS)
 		(void)json_object_set_new(problem, "errors", error_of_message(err->msg));
 	if (more)
 		(void)json_object_set_new(problem, "truncated", json_true());

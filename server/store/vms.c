@@ -16,7 +16,7 @@ int vms_insert(struct store *store, const struct vm_row *v, struct error *err)
 			     v->idle_suspend_s, v->wake, (int64_t)v->isolated, v->address);
 
 	if (r < 0 && err->code == ERR_EXISTS)
-		return error_set(err, ERR_EXISTS, "a VM named '%s' exists already", v->name);
+		return error_set(err, ERR_EXISTS, "/name: a VM named '%s' exists already", v->name);
 	return r < 0 ? r : 0;
 }
 

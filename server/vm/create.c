@@ -58,7 +58,8 @@ static int fill_name(struct vms *vms, const struct vm_spec *spec, struct vm_row 
 		return error_set(err, ERR_INVALID,
 				 "/name: '%s' has the form of an id; choose another", spec->name);
 	if (vms_find(vms, spec->name))
-		return error_set(err, ERR_EXISTS, "a VM named '%s' exists already", spec->name);
+		return error_set(err, ERR_EXISTS, "/name: a VM named '%s' exists already",
+				 spec->name);
 	(void)snprintf(row->name, sizeof(row->name), "%s", spec->name);
 	return 0;
 }

@@ -107,7 +107,7 @@ class Lists(LifeTest):
 
     def test_a_name_that_is_taken(self):
         first = self.make("a")
-        self.make("a", status=409)
+        self.assertEqual("/name", self.make("a", status=409)["errors"][0]["pointer"])
         self.make("a", status=409, if_exists="error")
         self.assertEqual(first["id"], self.make("a", status=200, if_exists="return", memory_mib=99)["id"])
         second = self.make("a", if_exists="replace", memory_mib=99)

@@ -132,7 +132,7 @@ static void a_second_vm_of_the_same_name_is_refused(void **state)
 	assert_int_equal(vms_insert(store, &a, &err), 0);
 	assert_true(vms_insert(store, &b, &err) < 0);
 	assert_int_equal(err.code, ERR_EXISTS);
-	assert_string_equal(err.msg, "a VM named 'web' exists already");
+	assert_string_equal(err.msg, "/name: a VM named 'web' exists already");
 }
 
 static void a_row_that_breaks_a_rule_does_not_exist_already(void **state)
