@@ -23,7 +23,8 @@ struct build {
 	struct template template;
 	struct unseen vm;
 	char staging[ID_LEN + 8];
-	bool warm; /* the loop's */
+	bool warm;   /* the loop's */
+	bool wanted; /* the loop's: to be pinned once it is there */
 };
 
 /* --- on the loop --- */
@@ -106,6 +107,9 @@ static void publish(void *data)
 							    .target_name = b->template.image_name,
 							    .by = b->who,
 							    .operation = op_id(b->vm.op) });
+	/* What fails is the operation's error. */
+	if (b->wanted)
+		(void)!templates_pin(b->t, b->template.key, true, &b->vm.guest_error);
 }
 
 /* --- on the worker --- */
@@ -243,7 +247,7 @@ static bool is_made(struct templates *t, const char *key, bool pinned, struct op
 	for (struct build *b = t->builds; b; b = b->next) {
 		if (!streq(b->template.key, key))
 			continue;
-		b->template.pinned |= pinned;
+		b->wanted |= pinned;
 		*ret_op = b->queued;
 		return true;
 	}
@@ -276,7 +280,7 @@ int templates_build(struct templates *t, const struct vm_row *shape, bool pinned
 	}
 	(void)snprintf(b->staging, sizeof(b->staging), "%s.new", b->vm.row.id);
 	describe(b, key);
-	b->template.pinned = pinned;
+	b->wanted = pinned;
 	b->next = t->builds;
 	t->builds = b;
 	spec = (struct op_spec){ .kind = "template.build",
