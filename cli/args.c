@@ -77,6 +77,8 @@ const struct option_spec option_specs[OPTION_MAX_] = {
 	[OPT_SCOPE] = { "scope", 0, OPTION_STRING, "SCOPE", "read|run|admin", "scope",
 			"read looks, run changes, admin manages tokens" },
 	[OPT_PRINT] = { "print", 0, OPTION_FLAG, NULL, NULL, NULL, "print the link, open nothing" },
+	[OPT_FIX] = { "fix", 0, OPTION_FLAG, NULL, NULL, NULL,
+		      "do what the server can do about it and can't lose anything" },
 	[OPT_FROM_SNAPSHOT] = { "from-snapshot", 0, OPTION_STRING, "ID", NULL, "from_snapshot",
 				"make it from a snapshot" },
 	[OPT_IDLE_STOP] = { "idle-stop", 0, OPTION_DURATION, "TIME", NULL, "idle_stop_s",

@@ -63,6 +63,7 @@ enum option_id {
 	OPT_SCOPE,
 	OPT_TOKEN_TTL,
 	OPT_PRINT,
+	OPT_FIX,
 	OPT_COUNT,
 	OPT_NO_MEMORY,
 	OPT_PIN,

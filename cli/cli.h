@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What every command gets, and the commands themselves, one file a group: vm.c, run.c, job.c,
- * execs.c, shell.c, ssh.c, snapshot.c, template.c, image.c, operation.c, server.c.
+ * execs.c, shell.c, ssh.c, snapshot.c, template.c, image.c, operation.c, doctor.c, server.c.
  *
  * Exit status: 0 for success, the guest command's own status where one was run, EXIT_FAILED when
  * something failed, EXIT_USAGE when the command line can't be understood, EXIT_OURS when `vm run`

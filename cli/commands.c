@@ -955,7 +955,11 @@ const struct command commands[] = {
 		.summary = "check this host and install",
 		.usage = "",
 		.text = "One line a check: pass, warn or fail. The exit status is 1 when one "
-			"failed.",
+			"failed. Nothing is changed, unless --fix asks for it: then a kernel and "
+			"an "
+			"image are made where there is none, and what nothing needs is freed where "
+			"the disk is nearly full.",
+		.options = OPTION(FIX),
 		.run = cmd_doctor,
 	},
 	{

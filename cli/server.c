@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* open, doctor, version, tokens. */
+/* open, version, tokens. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -50,39 +50,6 @@ int cmd_open(struct cli *cli, const struct args *args)
 	if (args_given(args, OPT_PRINT) || !open_in_browser(url))
 		(void)printf("%s\n", url);
 	return 0;
-}
-
-int cmd_doctor(struct cli *cli, const struct args *args)
-{
-	struct client_reply reply CLEANUP(client_reply_done) = { 0 };
-	struct table table CLEANUP(table_done) = { 0 };
-	const json_t *checks, *check;
-	size_t i;
-	int status = cli_connect(cli, args);
-
-	if (status)
-		return status;
-	if (!cli_request(cli, &(struct client_request){ .method = "GET", .path = "/doctor" },
-			 &reply, &status))
-		return status;
-	status = streq(json_str(reply.json, "status"), "fail") ? EXIT_FAILED : 0;
-	if (cli->json)
-		return print_json(reply.json) ? EXIT_FAILED : status;
-	checks = json_object_get(reply.json, "checks");
-	table_init(&table, "CHECK", "RESULT", "FOUND", NULL);
-	json_array_foreach (checks, i, check) {
-		table_cell(&table, json_str(check, "name"));
-		table_cell(&table, json_str(check, "status"));
-		table_cell(&table, json_str(check, "detail"));
-		if (!cli->quiet && *json_str(check, "remedy") &&
-		    !streq(json_str(check, "status"), "pass")) {
-			table_cell(&table, " ");
-			table_cell(&table, " ");
-			table_cellf(&table, "try: %s", json_str(check, "remedy"));
-		}
-	}
-	table_print(&table, stdout, cli->colour);
-	return status;
 }
 
 int cmd_version(struct cli *cli, const struct args *args)

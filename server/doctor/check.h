@@ -19,6 +19,7 @@ struct doctor_check {
 	const char *group;
 	void (*fn)(const struct doctor_context *ctx, struct doctor_row *row);
 	const char *remedy;
+	struct doctor_fix fix;
 };
 
 /* The rows about the security of a system install; one WARN row where there is none. */

@@ -254,19 +254,34 @@ static void check_defaults(const struct doctor_context *ctx, struct doctor_row *
 }
 
 static const struct doctor_check checks[] = {
-	{ "store", "store", check_store,
-	  "restore it from a backup, or move it away to start anew" },
-	{ "disk room", "store", check_room, "banger vm prune; banger cache prune" },
-	{ "kvm", "host", check_kvm, "" },
-	{ "vmm", "vmm", check_vmm, "apt-get install qemu-system-x86" },
-	{ "firecracker", "vmm", check_firecracker, "" },
-	{ "kernel", "images", check_kernel, "banger kernel import debian-cloud" },
-	{ "image", "images", check_image, "banger image build mini" },
-	{ "work disk", "images", check_work_disk, "apt-get install e2fsprogs" },
-	{ "vm defaults", "vmm", check_defaults, "" },
-	{ "helper", "network", check_helper, "systemctl start banger-helper" },
-	{ "vm dns", "network", check_dns, "" },
-	{ "nat", "network", check_nat, "" },
+	{ "store",
+	  "store",
+	  check_store,
+	  "restore it from a backup, or move it away to start anew",
+	  { 0 } },
+	{ "disk room",
+	  "store",
+	  check_room,
+	  "banger vm prune; banger cache prune",
+	  { "/cache/prune", "{}" } },
+	{ "kvm", "host", check_kvm, "", { 0 } },
+	{ "vmm", "vmm", check_vmm, "apt-get install qemu-system-x86", { 0 } },
+	{ "firecracker", "vmm", check_firecracker, "", { 0 } },
+	{ "kernel",
+	  "images",
+	  check_kernel,
+	  "banger kernel import debian-cloud",
+	  { "/kernels", "{\"import\":\"debian-cloud\"}" } },
+	{ "image",
+	  "images",
+	  check_image,
+	  "banger image build mini",
+	  { "/images", "{\"build\":\"mini\"}" } },
+	{ "work disk", "images", check_work_disk, "apt-get install e2fsprogs", { 0 } },
+	{ "vm defaults", "vmm", check_defaults, "", { 0 } },
+	{ "helper", "network", check_helper, "systemctl start banger-helper", { 0 } },
+	{ "vm dns", "network", check_dns, "", { 0 } },
+	{ "nat", "network", check_nat, "", { 0 } },
 };
 
 void doctor_check(const struct doctor_context *ctx, struct doctor_report *ret_report)
@@ -277,8 +292,10 @@ void doctor_check(const struct doctor_context *ctx, struct doctor_report *ret_re
 		struct doctor_row *row = report_add(ret_report, check->name, check->group);
 
 		check->fn(ctx, row);
-		if (!row->remedy[0] && (row->status == DOCTOR_FAIL || row->status == DOCTOR_WARN))
-			row_remedy(row, "%s", check->remedy);
+		if (row->remedy[0] || (row->status != DOCTOR_FAIL && row->status != DOCTOR_WARN))
+			continue;
+		row_remedy(row, "%s", check->remedy);
+		row->fix = check->fix;
 	}
 	doctor_isolation(ctx, ret_report);
 	doctor_security(ctx, ret_report);
@@ -297,6 +314,18 @@ enum doctor_status doctor_worst(const struct doctor_report *report)
 	return worst;
 }
 
+static json_t *row_json(const struct doctor_row *row)
+{
+	json_t *fix = row->fix.path
+			      ? json_pack("{s:s, s:s, s:o}", "method", "POST", "path",
+					  row->fix.path, "body", json_loads(row->fix.body, 0, NULL))
+			      : NULL;
+
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o*}", "name", row->name, "group", row->group,
+			 "status", doctor_status_name(row->status), "detail", row->detail, "remedy",
+			 row->remedy, "fix", fix);
+}
+
 int doctor_run(const struct doctor_context *ctx, json_t **ret)
 {
 	autofree struct doctor_report *report = calloc(1, sizeof(*report));
@@ -307,10 +336,7 @@ int doctor_run(const struct doctor_context *ctx, json_t **ret)
 		return -ENOMEM;
 	doctor_check(ctx, report);
 	for (size_t i = 0; i < report->n_rows; i++) {
-		const struct doctor_row *row = &report->rows[i];
-		json_t *item = json_pack("{s:s, s:s, s:s, s:s, s:s}", "name", row->name, "group",
-					 row->group, "status", doctor_status_name(row->status),
-					 "detail", row->detail, "remedy", row->remedy);
+		json_t *item = row_json(&report->rows[i]);
 
 		if (!item || json_array_append_new(list, item) < 0)
 			return -ENOMEM;

@@ -22,6 +22,12 @@ const char *doctor_status_name(enum doctor_status status);
 
 enum { DOCTOR_ROWS_MAX = 64, DOCTOR_DB_ERROR_MAX = 200 };
 
+/* A request of the API that mends what a row found, and takes nothing away that anything needs. */
+struct doctor_fix {
+	const char *path; /* POST; NULL: there is none */
+	const char *body; /* JSON */
+};
+
 struct doctor_row {
 	const char *name;  /* "store", "helper unit NoNewPrivileges"; static */
 	const char *group; /* "host", "isolation", "vmm", "store", "network", "security"; static */
@@ -29,6 +35,7 @@ struct doctor_row {
 	char detail[512]; /* what was found */
 	char remedy[320]; /* what to do, as a command where there is one; "" when nothing is to do
 			   */
+	struct doctor_fix fix; /* static */
 };
 
 /*
@@ -102,6 +109,6 @@ enum doctor_status doctor_worst(const struct doctor_report *report);
 
 /*
  * doctor_check() as the API shows it: {"status": …, "checks": [{"name", "group", "status",
- * "detail", "remedy"}]}. New reference in *ret; 0 or -ENOMEM.
+ * "detail", "remedy", "fix"}]}. New reference in *ret; 0 or -ENOMEM.
  */
 int doctor_run(const struct doctor_context *ctx, json_t **ret) MUST_USE;

@@ -218,6 +218,22 @@ class Cli(LifeTest):
         self.assertIn("try:", self.run_cli("doctor"))
         self.assertNotIn("try:", self.run_cli("doctor", "-q"))
 
+    def test_doctor_fixes_what_it_is_asked_to(self):
+        self.server.delete("a")
+        for template in self.server.must(200, "GET", "/templates")["items"]:
+            self.server.must(204, "DELETE", f"/templates/{template['id']}")
+        self.server.must(204, "DELETE", "/images/mini")
+        found = {c["name"]: c for c in json.loads(self.run_cli("doctor", "--json"))["checks"]}
+        self.assertEqual({"method": "POST", "path": "/images", "body": {"build": "mini"}}, found["image"]["fix"])
+        self.assertNotIn("fix", found["kernel"])
+        # Only when asked to.
+        self.assertEqual([], self.server.must(200, "GET", "/images")["items"])
+        fixed = {c["name"]: c["status"] for c in json.loads(self.run_cli("doctor", "--fix", "--json"))["checks"]}
+        self.assertEqual("pass", fixed["image"])
+        self.assertEqual(["mini"], [i["name"] for i in self.server.must(200, "GET", "/images")["items"]])
+        done = subprocess.run([CLI, "doctor", "--fix"], env=self.env, capture_output=True, timeout=60, check=False, text=True)
+        self.assertIn("nothing that could be fixed", done.stderr)
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

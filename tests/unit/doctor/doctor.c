@@ -257,6 +257,37 @@ static void a_host_in_order_passes_everywhere(void **state)
 	assert_int_equal(doctor_worst(&report), DOCTOR_PASS);
 }
 
+static void what_the_server_can_mend_has_its_request(void **state)
+{
+	json_auto_t *report_json = NULL;
+	const json_t *check;
+	size_t offered = 0;
+	size_t i;
+
+	(void)state;
+	assert_null(row("image")->fix.path);
+	ctx.n_images = 0;
+	ctx.n_kernels = 0;
+	machine.room = 1;
+	machine.no_programs = true;
+	assert_string_equal(row("image")->fix.path, "/images");
+	assert_string_equal(row("kernel")->fix.path, "/kernels");
+	assert_string_equal(row("disk room")->fix.path, "/cache/prune");
+	/* Installing programs is for whoever administers the host. */
+	assert_int_equal(status("work disk"), DOCTOR_FAIL);
+	assert_null(row("work disk")->fix.path);
+	assert_int_equal(doctor_run(&ctx, &report_json), 0);
+	json_array_foreach (json_object_get(report_json, "checks"), i, check) {
+		const json_t *fix = json_object_get(check, "fix");
+
+		if (!fix)
+			continue;
+		assert_true(json_is_object(json_object_get(fix, "body")));
+		offered++;
+	}
+	assert_int_equal(offered, 3);
+}
+
 static void what_weakens_isolation_is_a_warning(void **state)
 {
 	static const struct {
@@ -586,6 +617,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(a_host_in_order_passes_everywhere, setup),
+		cmocka_unit_test_setup(what_the_server_can_mend_has_its_request, setup),
 		cmocka_unit_test_setup(what_weakens_isolation_is_a_warning, setup),
 		cmocka_unit_test_setup(who_gets_limits_by_cgroup_is_said, setup),
 		cmocka_unit_test_setup(what_a_host_does_not_have_is_left_out, setup),
