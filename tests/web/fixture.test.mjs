@@ -242,6 +242,45 @@ describe("the dashboard", { skip: built ? false : "web/dist is not built", timeo
 		await context.close();
 	});
 
+	it("shows what the guest says of itself, and why it says nothing", async () => {
+		const { page, context, fixture } = await visit(["--rate", "0"], "#/vms/web");
+		const card = page.locator(".card", { has: page.getByRole("heading", { name: "Inside the guest" }) });
+		await card.getByRole("meter", { name: "Memory in use in the guest" }).waitFor();
+		await card.getByRole("meter", { name: "Processors in use in the guest" }).waitFor();
+		await card.getByRole("meter", { name: "Disk in use in the guest" }).waitFor();
+		assert.match(await card.innerText(), /Load \d\.\d\d {2}0\.42 {2}0\.31\s+Processes 64/);
+		await card.getByTitle("Received").waitFor();
+		assert.equal(await card.getByText("Swap").count(), 0, "a guest without swap has no meter for it");
+		await page.goto(`${fixture.url}/#/vms/worker`);
+		await page.getByRole("heading", { level: 1, name: "worker" }).waitFor();
+		const running = await (await fetch(`${fixture.url}/vms/worker`)).json();
+		assert.equal(running.state, "running");
+		await page.getByText("The guest's agent does not answer.").waitFor();
+		await context.close();
+	});
+
+	it("shows the workspace, and gives what was changed there as a patch", async () => {
+		const { page, context, fixture } = await visit(["--rate", "0"], "#/vms/web");
+		const card = page.locator(".card", { has: page.getByRole("heading", { name: "Workspace" }) });
+		await card.getByRole("link", { name: "/root/repo" }).waitFor();
+		for (const text of ["/home/me/src/app", "5d1c0b6a9e7f", "fix-login", "2 h ago", "banger workspace show web"]) await card.getByText(text).waitFor();
+		await card.getByRole("button", { name: "Changes" }).click();
+		const dialog = page.getByRole("dialog");
+		await dialog.getByText("2 files").waitFor();
+		assert.deepEqual(await dialog.locator(".changed li").allInnerTexts().then((list) => list.map((text) => text.replace(/\s+/g, " "))), ["server.py +2 −1", "tests/test_login.py new +2 −0"]);
+		const [download] = await Promise.all([page.waitForEvent("download"), dialog.getByRole("button", { name: "Download the patch" }).click()]);
+		assert.equal(download.suggestedFilename(), "web.patch");
+		assert.match(readFileSync(await download.path(), "utf8"), /^diff --git a\/server.py[^]*\+def test_login/);
+		await dialog.locator(".as-shell summary").click();
+		const [curl, cli] = await dialog.locator(".as-shell code").allInnerTexts();
+		assert.match(curl, /\/vms\/web\/workspace\/patch\?base_commit=5d1c0b6a/);
+		assert.equal(cli, "banger workspace export web --base-commit 5d1c0b6a9e7f | git apply");
+		await page.keyboard.press("Escape");
+		await page.goto(`${fixture.url}/#/vms/worker`);
+		await page.getByText("banger workspace prepare worker .").waitFor();
+		await context.close();
+	});
+
 	it("says what is wrong with a form while it is typed, and what the server refused", async () => {
 		const { page, context } = await visit(["--rate", "0"], "#/create?advanced=1");
 		const create = page.getByRole("button", { name: "Create" });

@@ -80,6 +80,28 @@ describe("the dashboard on the real server", { skip: haveServer ? false : "bange
 		assert.equal((await server.api("GET", "/vms/first")).body.memory_mib, 256);
 	});
 
+	it("shows what the guest says of itself, and the workspace on record", async () => {
+		const inside = page.locator(".card", { has: page.getByRole("heading", { name: "Inside the guest" }) });
+		await inside.getByRole("meter", { name: "Memory in use in the guest" }).waitFor(WAIT);
+		await inside.getByText("Load").waitFor();
+		const { guest } = (await server.api("GET", "/vms/first/stats?guest=true")).body;
+		assert.ok(guest.memory_total_bytes < 256 * 1048576);
+		await page.getByText("banger workspace prepare first .").waitFor();
+		const empty = Buffer.alloc(10_240).toString("latin1");
+		const put = await server.api("PUT", "/vms/first/files/root/repo?tar=true&parents=true", empty, { "Content-Type": "application/x-tar" });
+		assert.ok(put.status < 300, JSON.stringify(put.body));
+		const made = await server.api("POST", "/vms/first/workspace?if_exists=keep&source=/src/app&host=laptop&branch=fix", empty, { "Content-Type": "application/x-tar" });
+		assert.equal(made.status, 201, JSON.stringify(made.body));
+		await page.reload();
+		const workspace = page.locator(".card", { has: page.getByRole("heading", { name: "Workspace" }) });
+		await workspace.getByText("/src/app on laptop").waitFor();
+		await workspace.getByRole("button", { name: "Changes" }).click();
+		/* the little image has no git: it says so, and what to do */
+		await page.getByRole("dialog").locator(".problem", { hasText: /git/ }).waitFor(WAIT);
+		await page.keyboard.press("Escape");
+		await server.api("POST", "/vms/first/exec", { argv: ["rm", "-rf", "/root/repo"] });
+	});
+
 	it("runs commands and shows output, errors and exit codes", async () => {
 		await page.getByRole("link", { name: "Run", exact: true }).click();
 		assert.deepEqual(await run("echo hello; exit 3"), { look: "exit 3", output: "hello\n" });

@@ -272,8 +272,26 @@ const wave = (vm, t, period) => 0.5 + 0.5 * Math.sin(t / period + parseInt(vm.id
 const sample = (vm, t) => ({
 	at: iso(t), cpu: vm.state === "paused" ? 0 : wave(vm, t, 61_000) ** 3 * vm.vcpus * 0.8, memory_rss_bytes: vm.memory_mib * 1048576 * (0.3 + 0.5 * wave(vm, t, 240_000)),
 	memory_private_bytes: vm.memory_mib * 1048576 * (0.1 + 0.3 * wave(vm, t, 240_000)), disk_used_bytes: vm.disk_mib * 1048576 * (0.05 + 0.3 * wave(vm, 0, 1)),
-	disk_read_bytes: t / 10, disk_written_bytes: t / 4,
+	disk_read_bytes: t / 10, disk_written_bytes: t / 4, net_rx_bytes: vm.network === "none" ? null : t / 50, net_tx_bytes: vm.network === "none" ? null : t / 90,
 });
+const guestOf = (vm, t = Date.now()) => {
+	if (vm.name === "worker") return { guest_error: "The guest's agent does not answer." };
+	const { cpu } = sample(vm, t);
+	const total = vm.memory_mib * 0.9 * 1048576;
+	return {
+		guest: {
+			at: iso(t), uptime_us: (t - Date.parse(vm.started)) * 1000, cpus: vm.vcpus, cpu_busy_us: t * 300 * vm.vcpus, cpu_idle_us: t * 700 * vm.vcpus,
+			memory_total_bytes: total, memory_available_bytes: total * 0.6, swap_total_bytes: 0, swap_free_bytes: 0, disk_total_bytes: vm.disk_mib * 1e6, disk_free_bytes: vm.disk_mib * 0.8e6,
+			load: [cpu, 0.42, 0.31], processes: 64, execs_running: 1, clock_off_ms: 3, networks: [{ name: "lo", received_bytes: 0, sent_bytes: 0 }, { name: "eth0", received_bytes: t * 12, sent_bytes: t * 2 }],
+		},
+	};
+};
+const COMMIT = "5d1c0b6a9e7f43218cba0d1e2f3a4b5c6d7e8f90";
+const WORKSPACE = { path: "/root/repo", prepared: iso(Date.now() - 7.3e6), by: "uid:1000", bytes: 1_843_200, source: "/home/me/src/app", host: "laptop", head: COMMIT, branch: "fix-login", mode: "tracked", fingerprint: "91b4d6f2a0c3e587" };
+const PATCH = [
+	"diff --git a/server.py b/server.py", "index 3b18e51..9c595a6 100644", "--- a/server.py", "+++ b/server.py", "@@ -1,2 +1,3 @@", " import app", "-app.run()", "+app.configure(debug=False)", "+app.run(port=8000)",
+	"diff --git a/tests/test_login.py b/tests/test_login.py", "new file mode 100644", "--- /dev/null", "+++ b/tests/test_login.py", "@@ -0,0 +1,2 @@", "+def test_login():", "+    assert True", "",
+].join("\n");
 const forwardsOf = (vm) => (vm.name.length % 3 === 0 && up(vm) ? [{ id: vm.id, host_address: "127.0.0.1", host_port: 43091, guest_host: "localhost", guest_port: 8000, listening: true, connections: 1 }] : []);
 const GIB = 1024 ** 3;
 const host = {
@@ -292,7 +310,8 @@ function page(list, query) {
 
 const ROUTES = [
 	["GET", /^\/stats$/, () => ({ body: { items: [...vms.values()].filter(up).map((vm) => ({ vm: vm.id, active: iso(Date.now() - wave(vm, 0, 1) * 9e5), now: sample(vm, Date.now()), forwards: forwardsOf(vm) })) } })],
-	["GET", /^\/vms\/([^/]+)\/stats$/, ([key]) => ({ body: { step_s: 5, now: sample(find(key), Date.now()), samples: Array.from({ length: 60 }, (_, i) => sample(find(key), Date.now() - (59 - i) * 5000)) } })],
+	["GET", /^\/vms\/([^/]+)\/workspace$/, ([key]) => (key === "worker" || find(key).name === "worker" ? problem(404, "not_found", "Nothing was put into it.") : { body: WORKSPACE })],
+	["GET", /^\/vms\/([^/]+)\/stats$/, ([key], _, query) => ({ body: { ...(query.get("guest") ? guestOf(find(key)) : {}), step_s: 5, now: sample(find(key), Date.now()), samples: Array.from({ length: 60 }, (_, i) => sample(find(key), Date.now() - (59 - i) * 5000)) } })],
 	["GET", /^\/vms\/([^/]+)\/ports$/, () => ({ body: { items: [{ address: "0.0.0.0", port: 8000, pid: 84, process: "httpd" }, { address: "127.0.0.1", port: 5432, pid: 91, process: "postgres" }] } })],
 	["GET", /^\/vms\/([^/]+)\/forwards$/, ([key]) => ({ body: { items: forwardsOf(find(key)) } })],
 	["GET", /^\/host$/, () => ({ body: host })],
@@ -444,6 +463,8 @@ createServer(async (req, res) => {
 		if (/^\/vms\/[^/]+\/files\//.test(url.pathname)) return await files(req, res, url);
 		const output = /^\/vms\/[^/]+\/execs\/([^/]+)\/output$/.exec(url.pathname);
 		if (output) return execOutput(res, output[1]);
+		const patch = /^\/vms\/([^/]+)\/workspace\/patch$/.exec(url.pathname);
+		if (patch) return res.writeHead(200, { "Content-Type": "text/x-diff", "Banger-Base-Commit": COMMIT }).end(PATCH);
 		const log = /^\/runs\/([^/]+)\/output$/.exec(url.pathname);
 		if (log) return runOutput(res, log[1]);
 		if (req.method === "GET" && /^\/vms\/[^/]+\/logs$/.test(url.pathname)) {

@@ -38,6 +38,9 @@ export type ExecFrame = Schemas["ExecFrame"];
 
 export type StatsSample = Schemas["StatsSample"];
 export type VmStats = Schemas["VmStats"];
+/** What a guest says of itself. */
+export type GuestStats = Schemas["GuestStats"];
+export type Workspace = Schemas["Workspace"];
 /** What a VM uses now. */
 export type Usage = Schemas["StatsList"]["items"][number];
 export type Port = Schemas["Port"];

@@ -14,8 +14,10 @@ import { Waterfall } from "../../ui/waterfall";
 import { OperationTable } from "../../shell/dock";
 import { bootMs } from "../vms/columns";
 import { DiagnosisCard } from "./diagnosis";
+import { GuestCard } from "./guest";
 import { Json } from "../../ui/json";
 import { UsageCard } from "./usage";
+import { WorkspaceCard } from "./workspace";
 
 export function OverviewTab({ vm }: { vm: Vm }) {
 	const mine = operations.value.filter((op) => op.target === vm.id);
@@ -27,6 +29,7 @@ export function OverviewTab({ vm }: { vm: Vm }) {
 		<div class="columns">
 			<div class="stack">
 				{vm.state === "failed" && can("vm_diagnosis") && <DiagnosisCard vm={vm} />}
+				{vm.state === "running" && can("vm_stats") && <GuestCard vm={vm} />}
 				<Card
 					title="Boot timeline"
 					actions={boot !== undefined && <span class="dim num">{duration(boot)}{vm.booted_from ? ` · ${bootedFrom(vm)}` : ""}</span>}
@@ -77,6 +80,7 @@ export function OverviewTab({ vm }: { vm: Vm }) {
 						]}
 					/>
 				</Card>
+				{can("workspace_get") && <WorkspaceCard vm={vm} />}
 				<Card title="Labels">
 					{Object.keys(vm.labels).length ? (
 						<div class="row wrap">

@@ -85,6 +85,11 @@ export function UsageCard({ vm }: { vm: Vm }) {
 				{ label: "read", colour: "--ok-fill", values: rates(times, samples.map((s) => s.disk_read_bytes)) },
 				{ label: "written", colour: "--warn-fill", values: rates(times, samples.map((s) => s.disk_written_bytes)) },
 			],
+			/* null where its network is not counted */
+			network: samples.some((s) => typeof s.net_rx_bytes === "number") && [
+				{ label: "received", colour: "--ok-fill", values: rates(times, samples.map((s) => s.net_rx_bytes ?? undefined)) },
+				{ label: "sent", colour: "--warn-fill", values: rates(times, samples.map((s) => s.net_tx_bytes ?? undefined)) },
+			],
 		};
 	}, [stats]);
 	const now = stats?.now;
@@ -116,6 +121,12 @@ export function UsageCard({ vm }: { vm: Vm }) {
 						<h3>Disk{now?.disk_used_bytes !== undefined && <span class="num now-value">{bytes(now.disk_used_bytes)} taken on the host</span>}</h3>
 						<Plot times={data.times} series={data.disk} marks={marks} span={range.value} format={rate} binary label="Disk traffic over time" />
 					</section>
+					{data.network && (
+						<section>
+							<h3>Network{typeof now?.net_rx_bytes === "number" && <span class="num now-value">{bytes(now.net_rx_bytes)} received, {bytes(now.net_tx_bytes ?? 0)} sent since its start</span>}</h3>
+							<Plot times={data.times} series={data.network} marks={marks} span={range.value} format={rate} binary label="Network traffic over time" />
+						</section>
+					)}
 				</div>
 			)}
 		</Card>
