@@ -15,6 +15,7 @@
 #include "server/http/problem.h"
 #include "server/store/journal.h"
 #include "server/vm/recover.h"
+#include "server/vm/snapshot.h"
 
 enum { TARGETS_MAX = 1000 };
 
@@ -26,7 +27,7 @@ static const struct {
 } actions[] = {
 	{ "start", vm_start },   { "stop", vm_stop },       { "restart", vm_restart },
 	{ "kill", vm_kill },     { "pause", vm_pause },     { "resume", vm_resume },
-	{ "delete", vm_delete }, { "recover", vm_recover },
+	{ "delete", vm_delete }, { "recover", vm_recover }, { "suspend", vm_suspend },
 };
 
 struct target {

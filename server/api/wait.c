@@ -175,15 +175,15 @@ bool api_wake_first(struct http_request *req, struct api *api, struct vm *vm, ht
 	struct error err;
 	struct op *op = NULL;
 
-	if (vm_get_state(vm) != VM_SUSPENDED)
+	if (!vm_sleeps(vm))
 		return false;
-	if (streq(vm_row(vm)->wake, "never"))
+	if (vm_get_state(vm) == VM_SUSPENDED && streq(vm_row(vm)->wake, "never"))
 		(void)error_set(&err, ERR_STATE,
 				"VM '%s' is suspended and wakes only when it is resumed or started "
 				"(wake: never)",
 				vm_row(vm)->name);
 	else
-		(void)!vm_start(vm, http_principal(req), &op, &err);
+		(void)!vm_wake(vm, http_principal(req), &op, &err);
 	if (!op)
 		http_reply_error(req, &err, NULL);
 	else

@@ -5,15 +5,21 @@
 
 #include "server/vm/vm_internal.h"
 
+static uint64_t promised_mib(const struct vm *vm)
+{
+	bool counts = vm->state == VM_STARTING || vm->state == VM_RUNNING ||
+		      vm->state == VM_PAUSED || vm->state == VM_STOPPING ||
+		      (vm->state == VM_CREATED && streq(vm->row.desired, "running"));
+
+	return counts ? (uint64_t)vm->row.memory_mib : 0;
+}
+
 uint64_t vms_memory_promised_mib(const struct vms *vms)
 {
 	uint64_t sum = 0;
 
 	for (const struct vm *vm = vms->first; vm; vm = vm->next)
-		if (vm->state == VM_STARTING || vm->state == VM_RUNNING || vm->state == VM_PAUSED ||
-		    vm->state == VM_STOPPING ||
-		    (vm->state == VM_CREATED && streq(vm->row.desired, "running")))
-			sum += (uint64_t)vm->row.memory_mib;
+		sum += promised_mib(vm);
 	return sum;
 }
 
@@ -22,9 +28,9 @@ uint64_t vms_memory_limit_mib(const struct vms *vms)
 	return vms->c.host_memory_mib * vms->c.overcommit_percent / 100;
 }
 
-static int admit_memory(const struct vms *vms, uint64_t memory_mib, struct error *err)
+static int admit_memory(const struct vms *vms, uint64_t promised, uint64_t memory_mib,
+			struct error *err)
 {
-	uint64_t promised = vms_memory_promised_mib(vms);
 	uint64_t most = vms_memory_limit_mib(vms);
 
 	if (promised + memory_mib <= most)
@@ -64,7 +70,15 @@ static int admit_disk(const struct vms *vms, struct error *err)
 
 int vms_admit(const struct vms *vms, uint64_t memory_mib, struct error *err)
 {
-	int r = memory_mib ? admit_memory(vms, memory_mib, err) : 0;
+	int r = memory_mib ? admit_memory(vms, vms_memory_promised_mib(vms), memory_mib, err) : 0;
 
 	return r < 0 ? r : admit_disk(vms, err);
+}
+
+int vm_admit(const struct vm *vm, struct error *err)
+{
+	uint64_t others = vms_memory_promised_mib(vm->vms) - promised_mib(vm);
+	int r = admit_memory(vm->vms, others, (uint64_t)vm->row.memory_mib, err);
+
+	return r < 0 ? r : admit_disk(vm->vms, err);
 }

@@ -91,12 +91,9 @@ static int submit(struct vm *vm, enum vm_verb verb, const char *kind, const char
 		  const char *who, struct op **ret_op, struct error *err)
 {
 	struct verb_job job = { .verb = verb, .reason = reason };
-	int r = vm_state_allows(vm->state, verb, vm->row.name, err);
 
-	if (r < 0)
-		return r;
 	(void)snprintf(job.who, sizeof(job.who), "%s", who);
-	return vm_submit(vm, kind, run_pause, &job, ret_op, err);
+	return vm_submit_verb(vm, kind, run_pause, &job, NULL, ret_op, err);
 }
 
 int vm_pause(struct vm *vm, const char *who, struct op **ret_op, struct error *err)

@@ -23,10 +23,12 @@ int vm_recover(struct vm *vm, const char *who, struct op **ret_op, struct error 
 	struct verb_job job = { .verb = VM_VERB_RECOVER, .force = true, .boot = BOOT_COLD };
 	int r = vm_state_allows(vm->state, VM_VERB_RECOVER, vm->row.name, err);
 
+	if (r == 0)
+		r = vm_admit(vm, err);
 	if (r < 0)
 		return r;
 	(void)snprintf(job.who, sizeof(job.who), "%s", who);
-	return vm_submit(vm, "vm.recover", run_recover, &job, ret_op, err);
+	return vm_submit_verb(vm, "vm.recover", run_recover, &job, NULL, ret_op, err);
 }
 
 /* The last lines, as text that is valid JSON whatever the guest wrote. */

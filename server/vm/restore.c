@@ -151,5 +151,8 @@ int vm_restore(struct vm *vm, struct snapshot *snapshot, const char *who, struct
 				 snapshot->id, vm->row.name);
 	(void)snprintf(job.who, sizeof(job.who), "%s", who);
 	(void)snprintf(job.snapshot, sizeof(job.snapshot), "%s", snapshot->id);
-	return vm_submit_holding(vm, "vm.restore", run_restore, &job, snapshot, ret_op, err);
+	/* Before its disk is another. */
+	r = vm_admit(vm, err);
+	return r < 0 ? r
+		     : vm_submit_verb(vm, "vm.restore", run_restore, &job, snapshot, ret_op, err);
 }

@@ -337,13 +337,10 @@ int snapshots_take(struct vm *vm, const char *name, bool memory, const char *who
 		   struct op **ret_op, struct error *err)
 {
 	struct verb_job job = { .verb = VM_VERB_SNAPSHOT, .memory = memory };
-	int r = vm_state_allows(vm->state, VM_VERB_SNAPSHOT, vm->row.name, err);
 
-	if (r < 0)
-		return r;
 	(void)snprintf(job.who, sizeof(job.who), "%s", who);
 	(void)snprintf(job.name, sizeof(job.name), "%s", name ? name : "");
-	return vm_submit(vm, "vm.snapshot", run_take, &job, ret_op, err);
+	return vm_submit_verb(vm, "vm.snapshot", run_take, &job, NULL, ret_op, err);
 }
 
 /* --- fork --- */
@@ -402,12 +399,9 @@ static int run_fork(struct op *op, void *data, struct error *err)
 int vm_fork(struct vm *vm, uint32_t count, const char *who, struct op **ret_op, struct error *err)
 {
 	struct verb_job job = { .verb = VM_VERB_FORK, .memory = true, .count = count };
-	int r = vm_state_allows(vm->state, VM_VERB_FORK, vm->row.name, err);
 
-	if (r < 0)
-		return r;
 	(void)snprintf(job.who, sizeof(job.who), "%s", who);
-	return vm_submit(vm, "vm.fork", run_fork, &job, ret_op, err);
+	return vm_submit_verb(vm, "vm.fork", run_fork, &job, NULL, ret_op, err);
 }
 
 /* --- start and end --- */

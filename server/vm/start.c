@@ -136,7 +136,10 @@ static int begin(struct vm *vm, void *data, struct error *err)
 		return error_set(
 			err, ERR_UNAVAILABLE,
 			"no virtual machine monitor can be used on this host; see: banger doctor");
-	r = vm_boot_init(vm->vms, &vm->row, kernel ? kernel->cmdline : "", &s->boot, err);
+	/* Others were admitted since this was; a VM that is being created counts already. */
+	r = s->job->creating ? 0 : vm_admit(vm, err);
+	if (r == 0)
+		r = vm_boot_init(vm->vms, &vm->row, kernel ? kernel->cmdline : "", &s->boot, err);
 	if (r < 0)
 		return r;
 	(void)snprintf(s->kernel_id, sizeof(s->kernel_id), "%s", vm->row.kernel_id);
@@ -145,6 +148,7 @@ static int begin(struct vm *vm, void *data, struct error *err)
 	r = choose_source(vm, s, err);
 	if (r < 0)
 		return r;
+	vm->waking = s->source == SOURCE_SUSPENDED;
 	vm_set_state(vm, VM_STARTING, "running", "", s->job->who, op_id(s->op));
 	return 0;
 }
@@ -243,6 +247,7 @@ static int finish(struct vm *vm, void *data, struct error *err)
 
 	(void)err;
 	vm->wake_fd = -1;
+	vm->waking = false;
 	end_last_stage(o);
 	json_decref(vm->stages);
 	vm->stages = json_incref(json_object_get(o, "stages"));
@@ -265,6 +270,7 @@ static int give_up(struct vm *vm, void *data, struct error *err)
 	bool cancelled = err->code == ERR_CANCELLED;
 
 	vm->wake_fd = -1;
+	vm->waking = false;
 	if (!s->attached && s->job->creating) {
 		struct error ignored;
 
@@ -589,9 +595,23 @@ int vm_start(struct vm *vm, const char *who, struct op **ret_op, struct error *e
 	if (r == 0 && streq(vm->row.network, "bridge"))
 		r = vm_network_check(vm->vms, err);
 	if (r == 0)
-		r = vms_admit(vm->vms, (uint64_t)vm->row.memory_mib, err);
+		r = vm_admit(vm, err);
 	if (r < 0)
 		return r;
 	(void)snprintf(job.who, sizeof(job.who), "%s", who);
-	return vm_submit(vm, "vm.start", vm_run_start, &job, ret_op, err);
+	return vm_submit_verb(vm, "vm.start", vm_run_start, &job, NULL, ret_op, err);
+}
+
+bool vm_sleeps(const struct vm *vm)
+{
+	return vm->state == VM_SUSPENDED || vm->waking;
+}
+
+int vm_wake(struct vm *vm, const char *who, struct op **ret_op, struct error *err)
+{
+	if (vm->op && !op_ended(vm->op) && streq(op_kind(vm->op), "vm.start")) {
+		*ret_op = vm->op;
+		return 0;
+	}
+	return vm_start(vm, who, ret_op, err);
 }

@@ -259,7 +259,7 @@ static int submit(struct vm *vm, struct verb_job *job, const char *kind, op_run_
 	(void)snprintf(job->who, sizeof(job->who), "%s", who);
 	if (job->verb == VM_VERB_KILL || job->verb == VM_VERB_DELETE)
 		ops_cancel_queue(vm->vms->c.ops, vm->row.id);
-	return vm_submit(vm, kind, run, job, ret_op, err);
+	return vm_submit_verb(vm, kind, run, job, NULL, ret_op, err);
 }
 
 int vm_stop(struct vm *vm, const char *who, struct op **ret_op, struct error *err)

@@ -188,10 +188,7 @@ static int run_suspend(struct op *op, void *data, struct error *err)
 int vm_suspend(struct vm *vm, const char *who, struct op **ret_op, struct error *err)
 {
 	struct verb_job job = { .verb = VM_VERB_SUSPEND };
-	int r = vm_state_allows(vm->state, VM_VERB_SUSPEND, vm->row.name, err);
 
-	if (r < 0)
-		return r;
 	(void)snprintf(job.who, sizeof(job.who), "%s", who);
-	return vm_submit(vm, "vm.suspend", run_suspend, &job, ret_op, err);
+	return vm_submit_verb(vm, "vm.suspend", run_suspend, &job, NULL, ret_op, err);
 }

@@ -50,6 +50,28 @@ int vm_submit_spec(struct vm *vm, struct op_spec *spec, struct op **ret_op, stru
 	return 0;
 }
 
+/* Where stop leads to there is nothing left to do; a suspended VM is not one that was stopped. */
+static int still_allowed(struct vm *vm, void *data, struct error *err)
+{
+	const struct verb_job *job = data;
+	bool rests = vm->state == VM_CREATED || vm->state == VM_STOPPED || vm->state == VM_FAILED;
+
+	if (job->verb == VM_VERB_STOP && rests)
+		return 0;
+	return vm_state_allows(vm->state, job->verb, vm->row.name, err);
+}
+
+/* What was asked before may have left the VM in another state than it was accepted in. */
+static int run_verb(struct op *op, void *data, struct error *err)
+{
+	struct verb_job *job = data;
+	/* These overtake, and end well wherever the VM has come to meanwhile. */
+	bool always = job->verb == VM_VERB_KILL || job->verb == VM_VERB_DELETE;
+	int r = always ? 0 : vm_on_loop(job, still_allowed, job, err);
+
+	return r < 0 ? r : job->run(op, job, err);
+}
+
 static int submit(struct vm *vm, const char *kind, op_run_fn *run, op_done_fn *done,
 		  const struct verb_job *job, struct op **ret_op, struct error *err)
 {
@@ -91,4 +113,17 @@ int vm_submit_holding(struct vm *vm, const char *kind, op_run_fn *run, const str
 	if (r == 0)
 		snapshots_ref(snapshot);
 	return r;
+}
+
+int vm_submit_verb(struct vm *vm, const char *kind, op_run_fn *run, const struct verb_job *job,
+		   struct snapshot *snapshot, struct op **ret_op, struct error *err)
+{
+	struct verb_job checked = *job;
+	int r = vm_state_allows(vm->state, job->verb, vm->row.name, err);
+
+	if (r < 0)
+		return r;
+	checked.run = run;
+	return snapshot ? vm_submit_holding(vm, kind, run_verb, &checked, snapshot, ret_op, err)
+			: vm_submit(vm, kind, run_verb, &checked, ret_op, err);
 }

@@ -187,6 +187,10 @@ int vm_shape(struct vms *vms, const struct vm_spec *spec, struct vm_row *ret_row
 int vm_create(struct vms *vms, const struct vm_spec *spec, const char *who, struct vm **ret_vm,
 	      struct op **ret_op, struct error *err) MUST_USE;
 int vm_start(struct vm *vm, const char *who, struct op **ret_op, struct error *err) MUST_USE;
+/* True of a VM that is suspended, or that is just going on with its memory. */
+bool vm_sleeps(const struct vm *vm);
+/* The start of a VM that sleeps: the one that is under way, or a new one. */
+int vm_wake(struct vm *vm, const char *who, struct op **ret_op, struct error *err) MUST_USE;
 /* Asks the guest, then kills. */
 int vm_stop(struct vm *vm, const char *who, struct op **ret_op, struct error *err) MUST_USE;
 int vm_restart(struct vm *vm, const char *who, struct op **ret_op, struct error *err) MUST_USE;

@@ -53,6 +53,7 @@ struct vm {
 	struct vm_exec *execs; /* newest first */
 	struct vm_forward *forwards;
 	int wake_fd;      /* eventfd of a worker that waits for the agent or the end; -1: none */
+	bool waking;      /* it starts with the memory that it was suspended with */
 	bool being_ended; /* an operation ends the process and cleans up after it */
 	bool limited;     /* its process is in a cgroup of its own */
 	bool agent_up;
@@ -99,6 +100,8 @@ void vm_free(struct vm *vm);
 /* admission.c: ERR_NO_ROOM with the numbers unless the host has room for one more VM that takes so
  * much memory (0: does not run). */
 int vms_admit(const struct vms *vms, uint64_t memory_mib, struct error *err) MUST_USE;
+/* The same for a VM that is there and is to run. */
+int vm_admit(const struct vm *vm, struct error *err) MUST_USE;
 
 /* state.c */
 int vm_state_parse(const char *name, enum vm_state *ret_state) MUST_USE;
@@ -161,6 +164,7 @@ struct verb_job {
 	bool nat; /* what it is switched to */
 	uint32_t count;
 	char name[64];
+	op_run_fn *run; /* of vm_submit_verb() */
 };
 /* Submits an operation of `spec` on the VM and in its queue; takes over spec->data, also on
  * failure. */
@@ -172,6 +176,10 @@ int vm_submit(struct vm *vm, const char *kind, op_run_fn *run, const struct verb
 /* The same, and holds the snapshot that job->snapshot names until the operation has ended. */
 int vm_submit_holding(struct vm *vm, const char *kind, op_run_fn *run, const struct verb_job *job,
 		      struct snapshot *snapshot, struct op **ret_op, struct error *err) MUST_USE;
+/* For what somebody asks for: refused unless the table of states allows job->verb, now and once
+ * more when its turn has come. `snapshot` is held as above; NULL: none. */
+int vm_submit_verb(struct vm *vm, const char *kind, op_run_fn *run, const struct verb_job *job,
+		   struct snapshot *snapshot, struct op **ret_op, struct error *err) MUST_USE;
 /* On a worker: runs fn on the loop's thread with the job's VM; its return value, or ERR_NOT_FOUND.
  */
 typedef int vm_loop_fn(struct vm *vm, void *data, struct error *err);

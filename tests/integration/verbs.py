@@ -35,6 +35,66 @@ class Verbs(LifeTest):
         self.server.delete("a")
         self.assert_nothing_left()
 
+    def at_once(self, *targets):
+        """All of them on their way before the first can have ended."""
+        replies = [None] * len(targets)
+
+        def ask(i, target):
+            replies[i] = self.server.call("POST", target, None, {"Prefer": "wait=240"})
+
+        threads = [threading.Thread(target=ask, args=(i, t)) for i, t in enumerate(targets)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join(300)
+        return sorted(r.status for r in replies)
+
+    def test_a_verb_is_held_against_the_state_that_its_turn_finds(self):
+        self.stopped("a")
+        for action in ("start", "pause", "resume", "suspend", "start"):
+            results = self.server.must(200, "POST", "/vms/actions", {"action": action, "vms": ["a", "a", "a"]},
+                                       wait=240)["results"]
+            self.assertEqual(["failed", "failed", "succeeded"], sorted(r["state"] for r in results), results)
+            refused = next(r for r in results if r["state"] == "failed")["error"]
+            self.assertEqual("wrong_state", refused["code"])
+            self.assertIn("possible:", refused["detail"])
+            if action == "start":
+                self.assertEqual("a\n", self.server.run("a", "hostname"))
+            if action == "resume":
+                self.server.run("a", "sh", "-c", "echo kept >/dev/shm/memory")
+        self.assertEqual("kept\n", self.server.run("a", "cat", "/dev/shm/memory"))
+        # One that is done when its turn comes.
+        self.assertEqual([200, 200], self.at_once("/vms/a/stop", "/vms/a/stop"))
+        self.assertEqual("stopped", self.server.state("a"))
+        self.server.delete("a")
+        self.assert_nothing_left()
+
+    def test_a_stop_behind_a_suspend_leaves_its_memory(self):
+        self.server.create("a")
+        self.server.run("a", "sh", "-c", "echo kept >/dev/shm/memory")
+        suspended = self.server.must(202, "POST", "/vms/a/suspend")
+        reply = self.server.call("POST", "/vms/a/stop", None, {"Prefer": "wait=60"})
+        self.assertEqual(409, reply.status, reply)
+        self.assertEqual("succeeded", self.server.wait_operation(suspended["id"])["state"])
+        self.assertEqual("kept\n", self.server.run("a", "cat", "/dev/shm/memory"))
+        self.server.delete("a")
+
+    def test_several_wake_one(self):
+        self.server.create("a")
+        self.server.must(200, "POST", "/vms/a/suspend", wait=60)
+        said = []
+        threads = [threading.Thread(target=lambda: said.append(self.server.run("a", "echo", "x"))) for _ in range(6)]
+        for t in threads:
+            t.start()
+            time.sleep(0.1)
+        for t in threads:
+            t.join(120)
+        self.assertEqual(["x\n"] * 6, said)
+        starts = [o for o in self.server.must(200, "GET", "/operations")["items"] if o["kind"] == "vm.start"]
+        self.assertEqual(1, len(starts))
+        self.server.delete("a")
+        self.assert_nothing_left()
+
     def test_restart_is_a_new_boot_on_the_same_disk(self):
         self.server.create("a")
         boot = self.server.run("a", "cat", "/proc/sys/kernel/random/boot_id")
@@ -185,7 +245,8 @@ class Verbs(LifeTest):
     # --- time ---
 
     def test_ttl_deletes(self):
-        self.server.create("a", ttl_s=2)
+        self.server.create("a")
+        self.server.must(200, "PATCH", "/vms/a", {"ttl_s": 1})
         wait_until(lambda: not self.server.names(), "the VM is gone", 60)
         self.assert_nothing_left()
 
