@@ -11,7 +11,7 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/fs.h"
 
-enum { FILE_MAX = 64 * 1024 };
+enum { FILE_MAX = 64 * 1024, LINE_MAX_ = 190 };
 
 enum kind { NUMBER, TEXT };
 
@@ -149,6 +149,7 @@ void config_init(struct config *config, const struct config_host *host)
 
 struct reading {
 	struct config *config;
+	bool seen[CONFIG_KEY_MAX_];
 	struct error error; /* the first */
 };
 
@@ -167,6 +168,17 @@ static int add_sync(struct config *config, const char *host, const char *value, 
 	return r;
 }
 
+/* The last of two would win in silence; inih also takes an indented line for more of a value. */
+static int set_once(struct reading *r, enum config_key key, const char *value, struct error *err)
+{
+	if (r->seen[key])
+		return error_set(err, ERR_INVALID,
+				 "%s.%s is set twice, or this indented line goes on with its value",
+				 keys[key].section, keys[key].key);
+	r->seen[key] = true;
+	return config_set(r->config, key, value, CONFIG_FILE, err);
+}
+
 /* Called by inih for each line that has a key; 0 makes it remember the line's number. */
 static int on_key(void *data, const char *section, const char *name, const char *value)
 {
@@ -183,8 +195,7 @@ static int on_key(void *data, const char *section, const char *name, const char 
 	for (size_t i = 0; i < CONFIG_KEY_MAX_; i++) {
 		if (!streq(keys[i].section, section) || !streq(keys[i].key, name))
 			continue;
-		if (config_set(r->config, (enum config_key)i, value ? value : "", CONFIG_FILE,
-			       &err) == 0)
+		if (set_once(r, (enum config_key)i, value ? value : "", &err) == 0)
 			return 1;
 		if (r->error.code == ERR_NONE)
 			r->error = err;
@@ -193,6 +204,30 @@ static int on_key(void *data, const char *section, const char *name, const char 
 	if (r->error.code == ERR_NONE)
 		(void)error_set(&r->error, ERR_INVALID,
 				"there is no key '%.64s' in section [%.64s]", name, section);
+	return 0;
+}
+
+/*
+ * inih reads lines of at most LINE_MAX_ bytes and takes the rest of a longer one for the next line:
+ * comments are blanked out, anything else so long is refused. The number of the line, or 0.
+ */
+static int bound_lines(char *text)
+{
+	int number = 1;
+
+	for (char *line = text; *line; number++) {
+		size_t len = strcspn(line, "\n");
+		const char *first = line + strspn(line, " \t");
+
+		if (*first == '#' || *first == ';')
+			memset(line, '#', len);
+		else if (len > LINE_MAX_)
+			return number;
+		if (len > LINE_MAX_)
+			memmove(line + 1, line + len, strlen(line + len) + 1);
+		line += strcspn(line, "\n");
+		line += *line == '\n';
+	}
 	return 0;
 }
 
@@ -209,6 +244,10 @@ int config_read(struct config *config, const char *path, struct error *err)
 		return error_errno(err, r, "read %s", path);
 	if (memchr(text, '\0', len))
 		return error_set(err, ERR_INVALID, "%s is not a text file", path);
+	r = bound_lines(text);
+	if (r > 0)
+		return error_set(err, ERR_INVALID, "%s:%d: the line is longer than %d bytes", path,
+				 r, LINE_MAX_);
 	r = ini_parse_string(text, on_key, &reading);
 	if (r == 0)
 		return 0;

@@ -53,6 +53,11 @@ class Config(LifeTest):
             ("[file_sync]\n~/a =\n", ":2:", "below ~"),
             ("[file_sync]\n~/a = ~/a 0999\n", ":2:", "octal"),
             ("[vms]\nnonsense\n", ":2:", "key = value"),
+            ("[vms]\nmax = 5\nvcpus = 2\nmax = 6\n", ":4:", "twice"),
+            # What inih takes for the rest of the line above.
+            ("[images]\ninsecure_registries = a.example\n  b.example\n", ":3:", "twice"),
+            ("; " + "x" * 500 + "\n# " + "y = " * 100 + "\n[vms]\nmaxx = 6\n", ":4:", "maxx"),
+            ("[vms]\nmax = 5" + " " * 300 + "\n", ":2:", "longer than"),
             ("[server]\nlisten = nowhere\n", "server.listen", "HOST:PORT"),
         ]
         for text, where, word in cases:
@@ -77,6 +82,24 @@ class Config(LifeTest):
         self.server.must(507, "POST", f"/vms/{vm['id']}/start")
         self.assertEqual("created", self.server.state(vm["id"]))
         self.server.delete(vm["id"])
+        self.assert_nothing_left()
+
+    def test_memory_is_not_promised_twice_to_starts_at_once(self):
+        self.write("[vms]\nmemory_overcommit_percent = 10\n")
+        self.server.start()
+        limit_mib = self.server.must(200, "GET", "/host")["memory"]["limit_bytes"] >> 20
+        names = ["a", "b", "c"]
+        for name in names:
+            self.server.must(201, "POST", "/vms", {"name": name, "image": "mini", **SHAPE, "start": False,
+                                                   "memory_mib": limit_mib * 6 // 10})
+        results = self.server.must(200, "POST", "/vms/actions", {"action": "start", "vms": names}, wait=240)["results"]
+        self.assertEqual(["failed", "failed", "succeeded"], sorted(r["state"] for r in results), results)
+        for result in results:
+            if result["state"] == "failed":
+                self.assertEqual(507, result["error"]["status"])
+                self.assertIn(f"of {limit_mib} MiB", result["error"]["detail"])
+                self.assertEqual("created", self.server.state(result["vm"]))
+        self.server.must(200, "POST", "/vms/actions", {"action": "delete", "vms": names}, wait=60)
         self.assert_nothing_left()
 
     def test_disk_reserve(self):
