@@ -4,10 +4,10 @@ import concurrent.futures
 import os
 import re
 import statistics
-import subprocess
-import sys
 import threading
 import time
+
+from figures import Beside, Failed, Figure, Skip, at_least, at_most, at_most_times, figure
 
 COUNT, RATE, SECONDS = 1000, 100, 30
 # A life, over and over; each is possible after the one before.
@@ -65,7 +65,7 @@ def call(connection, method, target, body=None, wait=0):
 def must(connection, method, target, body=None):
     status, text = call(connection, method, target, body, wait=120)
     if status >= 300:
-        sys.exit(f"{method} {target}: {status} {text[:500]!r}")
+        raise Failed(f"{method} {target}: {status} {text[:500]!r}")
 
 
 def load(connection, names, watch):
@@ -83,29 +83,37 @@ def load(connection, names, watch):
     return (time.monotonic() - begun), times, refused, queued
 
 
-def bench_verbs(server, _rounds):
+def measure(server, _rounds):
     """On the server's home, with another server process."""
     if not os.path.exists(QEMU) or not os.path.exists(f"{server.build}/bench/banger-stub-vmm"):
-        return [(f"verbs on {COUNT} VMs", "not measured", "needs QEMU's place and a build with tests", None, "")]
-    server.restart(lambda command: stubbed(command, server.build), "[vms]\nmemory_overcommit_percent = 1000\nmax = 2000\n")
+        raise Skip(f"needs {QEMU}, whose place the stub takes, and a build with -DBANGER_TESTS=ON")
+    server.restart(stubbed(server.command, server.build), "[vms]\nmemory_overcommit_percent = 1000\nmax = 2000\n")
+    try:
+        yield from under_load(server)
+    finally:
+        server.restart(config="")
+
+
+def under_load(server):
     names = [f"verb{i:04}" for i in range(COUNT)]
     shape = '{"name": "%s", "image": "mini", "vcpus": 1, "memory_mib": 96, "disk_mib": 16, "network": "none", "boot": "cold"}'
     begun = time.monotonic()
     on_all(server.connect, lambda c, name: must(c, "POST", "/vms", shape % name), names)
-    created = time.monotonic() - begun
+    yield Figure(f"{COUNT} VMs with a stub VMM: created", COUNT / (time.monotonic() - begun), "/s", note="8 clients at once")
     watch = server.connect()
     before = buckets(metrics(watch))
     took, times, refused, queued = load(server.connect(), names, watch)
     after = buckets(metrics(watch))
     rss = server.rss_kib()
     on_all(server.connect, lambda c, name: must(c, "DELETE", f"/vms/{name}"), names)
-    server.restart(lambda command: command, "")
     half = len(queued) // 2
-    return [(f"{COUNT} VMs with a stub VMM: created", f"{COUNT / created:.0f}/s", "8 clients", None, ""),
-            (f"{RATE} verbs a second on them, {SECONDS} s", f"{len(times) / took:.0f}/s, {refused} refused", "", None, f"{RATE}/s"),
-            ("operations under way, first and second half", f"{max(queued[:half])}, {max(queued[half:])} at most", "", None, "no growth"),
-            ("a verb's acceptance, median and p99", f"{statistics.median(times):.1f} ms, "
-             f"{statistics.quantiles(times, n=100)[98]:.1f} ms", "", None, ""),
-            ("a write of the database, p50 and p99", f"<= {quantile(before, after, 0.5) * 1000:g} ms, "
-             f"<= {quantile(before, after, 0.99) * 1000:g} ms", f"{after[float('inf')] - before[float('inf')]:.0f} writes", None, "p99 <= 10 ms"),
-            ("server, with them", f"{rss / 1024:.1f} MiB", "", None, "")]
+    yield Figure(f"verbs a second on them, {SECONDS} s", (len(times) - refused) / took, "/s",
+                 [Beside("the rate that one client sends", RATE)], at_least(0.99 * RATE), note=f"{refused} refused")
+    yield Figure("operations under way, second half", max(queued[half:]), "", [Beside("first half", max(queued[:half]))],
+                 at_most_times(2), note="no growth")
+    yield figure("a verb's acceptance, median", times, "ms")
+    yield Figure("a verb's acceptance, p99", statistics.quantiles(times, n=100)[98], "ms")
+    yield Figure("a write of the database, p99", quantile(before, after, 0.99) * 1000, "ms",
+                 [Beside("p50", quantile(before, after, 0.5) * 1000)], at_most(10),
+                 note=f"upper bounds; {after[float('inf')] - before[float('inf')]:.0f} writes")
+    yield Figure("server, with them", rss / 1024, "MiB")
