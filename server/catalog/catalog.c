@@ -125,6 +125,11 @@ const struct image_row *catalog_default_image(const struct catalog *catalog)
 	return best;
 }
 
+const struct registry_settings *catalog_registry(const struct catalog *catalog)
+{
+	return &catalog->c.registry;
+}
+
 const char *catalog_names_path(const struct catalog *catalog)
 {
 	return catalog->c.names;

@@ -41,6 +41,8 @@ const struct kernel_row *catalog_kernel_by_id(const struct catalog *catalog, con
 const struct kernel_row *catalog_default_kernel(const struct catalog *catalog);
 const struct image_row *catalog_default_image(const struct catalog *catalog);
 
+/* How registries are asked; borrowed. */
+const struct registry_settings *catalog_registry(const struct catalog *catalog);
 /* Path of the owner's list of names, borrowed. */
 const char *catalog_names_path(const struct catalog *catalog);
 

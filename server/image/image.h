@@ -25,11 +25,26 @@ struct image_paths {
 	const char *libexec; /* folder of our own worker programs */
 };
 
+/*
+ * How an entry is made once more when its files are lost: by "pull" (a reference with its digest),
+ * "import" (a path), "build" (a builder's word), "package" (a kernel's word), "file" (a path;
+ * `more` its modules') or "url" (`more` its sha256). "": it can't be.
+ */
+struct made_from {
+	char how[16];
+	char what[2049];
+	char more[1025];
+};
+
+/* Fills it in; what does not fit is left out, and then it can't be made again. */
+void made_from_set(struct made_from *from, const char *how, const char *what, const char *more);
+
 struct image_info {
 	char id[72];      /* "sha256-" and 64 hex digits over files and configuration */
 	char name[256];   /* name asked for: "mini", "python:3.12" */
 	char source[512]; /* where it came from, for people */
 	uint64_t size_bytes;
+	struct made_from from;
 	json_t *config; /* OCI image config subset: entrypoint, cmd, env, user, workdir, …; owned */
 };
 void image_info_done(struct image_info *info);
@@ -40,6 +55,7 @@ struct kernel_info {
 	char version[96]; /* "6.1.0-41-cloud-amd64" */
 	char source[512];
 	uint64_t size_bytes;
+	struct made_from from;
 	char cmdline[512]; /* what this kernel wants on its command line, on top of the driver's own
 			      words */
 };
@@ -56,10 +72,31 @@ int image_load(const struct image_paths *paths, const char *image_id, struct ima
 int kernel_load(const struct image_paths *paths, const char *kernel_id,
 		struct kernel_info *ret_info, struct error *err) MUST_USE;
 
-/* Compares an entry with its digest; takes as long as reading it. Worker. */
+/*
+ * Compares an entry with its digest; takes as long as reading it. What is damaged is marked, and
+ * made again when it is next needed. Worker.
+ */
 int image_verify(const struct image_paths *paths, const char *image_id, struct error *err) MUST_USE;
 int kernel_verify(const struct image_paths *paths, const char *kernel_id,
 		  struct error *err) MUST_USE;
+
+/* The entry is there, and whole as far as sizes and marks say: cheap. Any thread. */
+bool image_whole(const struct image_paths *paths, const char *image_id) MUST_USE;
+bool kernel_whole(const struct image_paths *paths, const char *kernel_id) MUST_USE;
+/* It is known to the store, be it whole or not. */
+bool image_known(const struct image_paths *paths, const char *image_id) MUST_USE;
+bool kernel_known(const struct image_paths *paths, const char *kernel_id) MUST_USE;
+
+/*
+ * Sees to it that an entry is whole: what is missing is made again from where it came, as stage
+ * "mend" and those of the maker, and must become the same entry. What is damaged but there is left
+ * as it is when that fails. ERR_STATE says what to bring again. Worker.
+ */
+struct registry_settings;
+int image_mend(const struct image_paths *paths, const struct registry_settings *settings,
+	       const char *image_id, struct op *op, struct error *err) MUST_USE;
+int kernel_mend(const struct image_paths *paths, const struct registry_settings *settings,
+		const char *kernel_id, struct op *op, struct error *err) MUST_USE;
 
 /* Builds the image `mini`: busybox from the host's packages. */
 int image_build_mini(const struct image_paths *paths, struct op *op, struct image_info *ret_info,
@@ -76,7 +113,6 @@ int image_build_debian(const struct image_paths *paths, struct op *op, struct im
  * Pulls an image from a registry ("python:3.12", "ghcr.io/org/tool@sha256:…"). Layers stay in the
  * cache. Its own init is process 1 where its entrypoint or command is one.
  */
-struct registry_settings;
 int image_pull(const struct image_paths *paths, const struct registry_settings *settings,
 	       const char *reference, struct op *op, struct image_info *ret_info,
 	       struct error *err) MUST_USE;

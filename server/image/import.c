@@ -27,6 +27,7 @@ enum { INDEX_DEPTH_MAX = 2 };
 /* What an import reads from, whatever its form is. */
 struct layout {
 	struct bundle bundle;
+	int64_t changed; /* when it was written: the same source makes the same image again */
 	struct oci_manifest manifest;
 	int *layers;
 	size_t n_layers;
@@ -257,7 +258,10 @@ static int open_source(const char *path, const char *tmp, struct layout *l, json
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return error_set(err, ERR_INVALID, "open %s: %s", path, strerrordesc_np(errno));
+	l->changed = st.st_mtim.tv_sec;
 	if (S_ISDIR(st.st_mode)) {
+		if (fstatat(fd, "index.json", &st, AT_SYMLINK_NOFOLLOW) == 0)
+			l->changed = st.st_mtim.tv_sec;
 		bundle_open_folder(take_fd(&fd), &l->bundle);
 		return bundle_has(&l->bundle, "index.json")
 			       ? open_layout(l, ret_config, err)
@@ -300,12 +304,12 @@ int image_import(const struct image_paths *paths, const char *path, struct op *o
 	if (r == 0)
 		r = staging_open(paths->images, &staging, err);
 	if (r == 0)
-		r = layers_to_squashfs(paths, &staging, l.layers, l.n_layers, SQUASHFS_EPOCH_NONE,
-				       op, err);
+		r = layers_to_squashfs(paths, &staging, l.layers, l.n_layers, l.changed, op, err);
 	if (r < 0)
 		return r;
 	(void)snprintf(info.source, sizeof(info.source), "%.500s", path);
 	(void)snprintf(info.name, sizeof(info.name), "import");
+	made_from_set(&info.from, "import", path, NULL);
 	op_stage(op, "digest");
 	r = image_publish(&staging, &info, err);
 	if (r < 0)

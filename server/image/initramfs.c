@@ -28,6 +28,9 @@
 
 enum { AGENT_MAX = 64 << 20, MODULE_MAX = 64 << 20, LIST_MAX = 64 * 1024 };
 
+/* An archive is padded to a multiple of this. */
+enum { TAIL = 10240 };
+
 struct source {
 	int modules_fd;
 	char *agent;
@@ -191,6 +194,21 @@ static int write_file(int dir_fd, const char *file, const struct source *s, stru
 	return r;
 }
 
+/* Its end is there: the name of a newc archive's last member, in front of nothing but zeros. */
+static bool file_is_whole(int dir_fd, const char *file)
+{
+	static const char mark[] = "TRAILER!!!";
+	autoclose int fd = open_regular_beneath(dir_fd, file, O_RDONLY, 0);
+	char tail[TAIL];
+	struct stat st;
+	ssize_t n;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return false;
+	n = pread(fd, tail, sizeof(tail), st.st_size > TAIL ? st.st_size - TAIL : 0);
+	return n > 0 && memmem(tail, (size_t)n, mark, sizeof(mark)) != NULL;
+}
+
 /* Everything that the archive is made of. */
 static int hash_source(const struct source *s, const char *kernel_id, struct digest *ret_digest)
 {
@@ -230,7 +248,7 @@ int kernel_initramfs(const struct image_paths *paths, const char *kernel_id, cha
 	dir = open_dir_create(folder, 0700);
 	if (dir < 0)
 		return error_errno(err, dir, "open %s", folder);
-	if (faccessat(dir, file, R_OK, 0) < 0) {
+	if (!file_is_whole(dir, file)) {
 		r = write_file(dir, file, &s, err);
 		if (r < 0)
 			return r;

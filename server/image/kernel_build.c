@@ -588,6 +588,7 @@ static int publish(struct build *b, struct kernel_info *info, struct error *err)
 		return r;
 	(void)snprintf(info->source, sizeof(info->source), "built of %s %s, configuration %.12s",
 		       b->package.name, b->package.version, b->key.hex);
+	made_from_set(&info->from, "build", KERNEL_BUILD_NAME, NULL);
 	r = kernel_publish(&staging, info, NULL, err);
 	if (r < 0)
 		return r;
@@ -605,7 +606,7 @@ static bool find_built(const struct build *b, struct kernel_info *ret_info)
 	char id[STORE_ID_SIZE];
 
 	return known_find(b->paths, b->paths->kernels, KNOWN_FOLDER, b->key.hex, id) &&
-	       kernel_load(b->paths, id, ret_info, &ignored) == 0;
+	       kernel_whole(b->paths, id) && kernel_load(b->paths, id, ret_info, &ignored) == 0;
 }
 
 int kernel_build(const struct image_paths *paths, struct op *op, struct kernel_info *ret_info,

@@ -142,6 +142,7 @@ int kernel_import_file(const struct image_paths *paths, const char *path, const 
 	if (fd < 0)
 		return error_set(err, ERR_INVALID, "open %s: %s", path, strerrordesc_np(errno));
 	(void)snprintf(info.source, sizeof(info.source), "%.500s", path);
+	made_from_set(&info.from, "file", path, modules);
 	r = import_fd(paths, fd, modules, op, &info, err);
 	if (r < 0)
 		return error_wrap(err, "%.200s", path);
@@ -168,6 +169,7 @@ int kernel_import_url(const struct image_paths *paths, const struct registry_set
 	if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
 		r = error_errno(err, -errno, "read the download");
 	(void)snprintf(info.source, sizeof(info.source), "%.500s", url);
+	made_from_set(&info.from, "url", url, sha256);
 	if (r == 0)
 		r = import_fd(paths, fd, NULL, op, &info, err);
 	if (r < 0)

@@ -56,6 +56,38 @@ static int image_id(const char *rootfs, const json_t *config, char ret_id[STORE_
 	return 0;
 }
 
+/* --- where it came from --- */
+
+void made_from_set(struct made_from *from, const char *how, const char *what, const char *more)
+{
+	*from = (struct made_from){ .how = "" };
+	if (strlen(what) >= sizeof(from->what) || (more && strlen(more) >= sizeof(from->more)))
+		return;
+	(void)snprintf(from->how, sizeof(from->how), "%s", how);
+	(void)snprintf(from->what, sizeof(from->what), "%s", what);
+	(void)snprintf(from->more, sizeof(from->more), "%s", more ? more : "");
+}
+
+static int add_from(json_t *manifest, const struct made_from *from)
+{
+	return from->how[0] ? json_object_set_new(manifest, "from",
+						  json_pack("{s:s, s:s, s:s}", "how", from->how,
+							    "what", from->what, "more", from->more))
+			    : 0;
+}
+
+static void read_from(const json_t *manifest, struct made_from *ret_from)
+{
+	const json_t *from = json_object_get(manifest, "from");
+	const char *how = json_string_value(json_object_get(from, "how"));
+	const char *what = json_string_value(json_object_get(from, "what"));
+
+	*ret_from = (struct made_from){ .how = "" };
+	if (how && what)
+		made_from_set(ret_from, how, what,
+			      json_string_value(json_object_get(from, "more")));
+}
+
 int image_publish(struct staging *staging, struct image_info *info, struct error *err)
 {
 	json_auto_t *manifest = NULL;
@@ -73,7 +105,7 @@ int image_publish(struct staging *staging, struct image_info *info, struct error
 		json_pack("{s:i, s:s, s:s, s:s, s:s, s:I, s:O}", "schema", SCHEMA, "id", info->id,
 			  "name", info->name, "source", info->source, "rootfs", rootfs.hex,
 			  "size_bytes", (json_int_t)info->size_bytes, "config", info->config);
-	if (!manifest)
+	if (!manifest || add_from(manifest, &info->from) < 0)
 		return error_errno(err, -ENOMEM, "image manifest");
 	return staging_publish(staging, info->id, manifest, err);
 }
@@ -93,7 +125,7 @@ int kernel_publish(struct staging *staging, struct kernel_info *info, const json
 			     info->source, "size_bytes", (json_int_t)info->size_bytes, "cmdline",
 			     info->cmdline, "modules",
 			     modules ? json_deep_copy(modules) : json_array());
-	if (!manifest)
+	if (!manifest || add_from(manifest, &info->from) < 0)
 		return error_errno(err, -ENOMEM, "kernel manifest");
 	return staging_publish(staging, info->id, manifest, err);
 }
@@ -141,6 +173,7 @@ int image_load(const struct image_paths *paths, const char *image_id_text,
 		r = read_fields(manifest, fields, ARRAY_SIZE(fields), &info.size_bytes, err);
 	if (r < 0)
 		return r;
+	read_from(manifest, &info.from);
 	info.config = json_incref(json_object_get(manifest, "config"));
 	if (!json_is_object(info.config)) {
 		image_info_done(&info);
@@ -166,9 +199,11 @@ int kernel_load(const struct image_paths *paths, const char *kernel_id,
 
 	if (r == 0)
 		r = read_fields(manifest, fields, ARRAY_SIZE(fields), &info.size_bytes, err);
-	if (r == 0)
-		*ret_info = info;
-	return r;
+	if (r < 0)
+		return r;
+	read_from(manifest, &info.from);
+	*ret_info = info;
+	return 0;
 }
 
 /* --- verifying --- */
@@ -189,12 +224,13 @@ static int verify_file(const char *parent, const char *id, const char *file, con
 	r = digest_file(fd, &digest);
 	if (r < 0)
 		return error_errno(err, r, "read %s of %s", file, id);
-	if (!streq(digest.hex, want))
-		return error_set(
-			err, ERR_INTERNAL,
-			"%s of %s is damaged: its sha256 is %s; delete it and make it again", file,
-			id, digest.hex);
-	return 0;
+	if (streq(digest.hex, want))
+		return 0;
+	entry_mark_damaged(dir);
+	return error_set(err, ERR_INTERNAL,
+			 "%s of %s is damaged: its sha256 is %s; it is made again when it is next "
+			 "needed, or when it is brought as it was the first time",
+			 file, id, digest.hex);
 }
 
 int image_verify(const struct image_paths *paths, const char *image_id_text, struct error *err)
@@ -224,6 +260,94 @@ int kernel_verify(const struct image_paths *paths, const char *kernel_id, struct
 	if (!entry_id_valid(kernel_id))
 		return error_set(err, ERR_INVALID, "'%.80s' is not an id of the store", kernel_id);
 	return verify_file(paths->kernels, kernel_id, "vmlinux", strchr(kernel_id, '-') + 1, err);
+}
+
+/* --- whole or not --- */
+
+static bool has_file(int dir, const char *name, uint64_t size)
+{
+	struct stat st;
+
+	return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+	       (uint64_t)st.st_size == size;
+}
+
+static int open_whole(const char *parent, const char *id)
+{
+	struct error ignored = ERROR_INIT;
+	autoclose int dir = -1;
+
+	if (entry_open(parent, id, &dir, &ignored) < 0 || entry_is_damaged(dir))
+		return -1;
+	return take_fd(&dir);
+}
+
+/* The manifest of an entry that has the file in the size of record; NULL when it is not whole. */
+static json_t *whole(const char *parent, const char *id, const char *file, int *ret_dir)
+{
+	autoclose int dir = open_whole(parent, id);
+	struct error ignored = ERROR_INIT;
+	json_t *manifest = NULL;
+	json_int_t size;
+
+	if (dir < 0 || entry_manifest(parent, id, &manifest, &ignored) < 0)
+		return NULL;
+	size = json_integer_value(json_object_get(manifest, "size_bytes"));
+	if (size <= 0 || !has_file(dir, file, (uint64_t)size)) {
+		json_decref(manifest);
+		return NULL;
+	}
+	*ret_dir = take_fd(&dir);
+	return manifest;
+}
+
+bool image_whole(const struct image_paths *paths, const char *image_id_text)
+{
+	autoclose int dir = -1;
+	json_auto_t *manifest = whole(paths->images, image_id_text, SQUASHFS_FILE, &dir);
+
+	return manifest != NULL;
+}
+
+/* Its modules have no sizes of record; a list says which there are. */
+static bool has_modules(int dir, const json_t *modules)
+{
+	size_t n = json_array_size(modules);
+
+	for (size_t i = 0; i < n; i++) {
+		char path[200];
+		const char *name = json_string_value(json_array_get(modules, i));
+		int len = snprintf(path, sizeof(path), "modules/%s.ko", name ? name : "");
+
+		if (len < 0 || (size_t)len >= sizeof(path) ||
+		    faccessat(dir, path, R_OK, AT_SYMLINK_NOFOLLOW) < 0)
+			return false;
+	}
+	return n == 0 || faccessat(dir, "modules/list", R_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+bool kernel_whole(const struct image_paths *paths, const char *kernel_id)
+{
+	autoclose int dir = -1;
+	json_auto_t *manifest = whole(paths->kernels, kernel_id, "vmlinux", &dir);
+
+	return manifest && has_modules(dir, json_object_get(manifest, "modules"));
+}
+
+bool image_known(const struct image_paths *paths, const char *image_id_text)
+{
+	struct error ignored = ERROR_INIT;
+	json_auto_t *manifest = NULL;
+
+	return entry_manifest(paths->images, image_id_text, &manifest, &ignored) == 0;
+}
+
+bool kernel_known(const struct image_paths *paths, const char *kernel_id)
+{
+	struct error ignored = ERROR_INIT;
+	json_auto_t *manifest = NULL;
+
+	return entry_manifest(paths->kernels, kernel_id, &manifest, &ignored) == 0;
 }
 
 /* --- paths, removal, start --- */

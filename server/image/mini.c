@@ -179,6 +179,7 @@ int image_build_mini(const struct image_paths *paths, struct op *op, struct imag
 		return r;
 
 	op_stage(op, "squashfs");
+	made_from_set(&info.from, "build", "mini", NULL);
 	r = mini_from_package(&staging, deb, op, &info, err);
 	if (r < 0)
 		return error_wrap(err, "image mini");

@@ -41,7 +41,16 @@ static bool find_known(const struct image_paths *paths, const char *digest,
 	char id[STORE_ID_SIZE];
 
 	return known_find(paths, paths->images, KNOWN_FOLDER, digest, id) &&
-	       image_load(paths, id, ret_info, &ignored) == 0;
+	       image_whole(paths, id) && image_load(paths, id, ret_info, &ignored) == 0;
+}
+
+/* The reference that will always mean this image. */
+static void note_reference(const struct reference *ref, const char *digest, struct made_from *from)
+{
+	char text[sizeof(ref->host) + sizeof(ref->repo) + OCI_DIGEST_SIZE + 4];
+
+	(void)snprintf(text, sizeof(text), "%s/%s@%s", ref->host, ref->repo, digest);
+	made_from_set(from, "pull", text, NULL);
 }
 
 static int make(const struct image_paths *paths, struct registry *registry, struct pulled *pulled,
@@ -90,6 +99,7 @@ int image_pull(const struct image_paths *paths, const struct registry_settings *
 	r = registry_resolve(registry, &pulled, err);
 	if (r == 0 && !find_known(paths, pulled.digest, &info)) {
 		(void)snprintf(info.name, sizeof(info.name), "%.255s", reference);
+		note_reference(&ref, pulled.digest, &info.from);
 		r = make(paths, registry, &pulled, &info, err);
 	}
 	registry_done(registry);

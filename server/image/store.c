@@ -15,6 +15,7 @@
 #define ID_PREFIX "sha256-"
 #define TEMPORARY "."
 #define MANIFEST  "manifest.json"
+#define DAMAGED   "damaged"
 
 enum { DIR_MODE = 0700, FILE_MODE = 0600 };
 
@@ -91,6 +92,56 @@ static bool same_manifest(int parent_fd, const char *id, const char *text, size_
 	       there_len == len && memcmp(there, text, len) == 0;
 }
 
+void entry_mark_damaged(int dir_fd)
+{
+	(void)!write_file_at(dir_fd, DAMAGED, "", 0, FILE_MODE);
+}
+
+bool entry_is_damaged(int dir_fd)
+{
+	return faccessat(dir_fd, DAMAGED, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* All that is in the folder `ours` is in `there` too, with the same sizes. */
+static bool has_all(int ours, int there, int depth)
+{
+	DIR *dir = fdopendir(dup(ours));
+	const struct dirent *e;
+	bool all = true;
+
+	if (!dir)
+		return false;
+	rewinddir(dir);
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe) */
+	while (all && (e = readdir(dir)) != NULL) {
+		struct stat a, b;
+
+		if (e->d_name[0] == '.')
+			continue;
+		all = fstatat(ours, e->d_name, &a, AT_SYMLINK_NOFOLLOW) == 0 &&
+		      fstatat(there, e->d_name, &b, AT_SYMLINK_NOFOLLOW) == 0 &&
+		      (a.st_mode & S_IFMT) == (b.st_mode & S_IFMT) &&
+		      (!S_ISREG(a.st_mode) || a.st_size == b.st_size);
+		if (all && S_ISDIR(a.st_mode)) {
+			autoclose int one =
+				open_beneath(ours, e->d_name, O_RDONLY | O_DIRECTORY, 0);
+			autoclose int two =
+				open_beneath(there, e->d_name, O_RDONLY | O_DIRECTORY, 0);
+
+			all = depth > 0 && one >= 0 && two >= 0 && has_all(one, two, depth - 1);
+		}
+	}
+	(void)closedir(dir);
+	return all;
+}
+
+static bool same_entry(const struct staging *staging, const char *id)
+{
+	autoclose int there = open_beneath(staging->parent_fd, id, O_RDONLY | O_DIRECTORY, 0);
+
+	return there >= 0 && !entry_is_damaged(there) && has_all(staging->fd, there, 1);
+}
+
 /* Its age is what the collector's time of grace is counted from. */
 static int entry_touch(int parent_fd, const char *id, struct error *err)
 {
@@ -120,7 +171,7 @@ int staging_publish(struct staging *staging, const char *id, const json_t *manif
 	}
 	if (errno != EEXIST)
 		return error_errno(err, -errno, "publish %s", id);
-	if (same_manifest(staging->parent_fd, id, text, strlen(text)))
+	if (same_manifest(staging->parent_fd, id, text, strlen(text)) && same_entry(staging, id))
 		return entry_touch(staging->parent_fd, id, err);
 	/* What was there now has the temporary name, which staging_done() removes. */
 	if (renameat2(staging->parent_fd, staging->name, staging->parent_fd, id, RENAME_EXCHANGE) <

@@ -28,10 +28,17 @@ int staging_open(const char *parent, struct staging *ret_staging, struct error *
 char *staging_path(const struct staging *staging, const char *name) MUST_USE;
 /*
  * Writes manifest.json and renames the folder to `id`. One that is there already is kept when its
- * manifest is the same, and replaced otherwise; who has its files open is not disturbed.
+ * manifest is the same and it has all the files, of the same sizes; else it is replaced. Who has
+ * its files open is not disturbed.
  */
 int staging_publish(struct staging *staging, const char *id, const json_t *manifest,
 		    struct error *err) MUST_USE;
+/*
+ * A mark in an entry whose content was found to be another than its digest says: whoever has it in
+ * use goes on, and it is replaced by the next one that is published under its id. Best effort.
+ */
+void entry_mark_damaged(int dir_fd);
+bool entry_is_damaged(int dir_fd) MUST_USE;
 /* Removes what was not published. */
 void staging_done(struct staging *staging);
 

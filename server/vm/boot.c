@@ -99,6 +99,15 @@ int vm_boot_init(const struct vms *vms, const struct vm_row *row, const char *ke
 	return 0;
 }
 
+int vm_boot_mend(const struct vms *vms, const char *image_id, const char *kernel_id, struct op *op,
+		 struct error *err)
+{
+	const struct registry_settings *registry = catalog_registry(vms->c.catalog);
+	int r = image_mend(vms->c.paths, registry, image_id, op, err);
+
+	return r < 0 ? r : kernel_mend(vms->c.paths, registry, kernel_id, op, err);
+}
+
 void vm_boot_move(struct vm_boot *to, struct vm_boot *from)
 {
 	*to = *from;

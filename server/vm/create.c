@@ -69,16 +69,14 @@ static int fill_from_snapshot(struct vms *vms, const struct vm_spec *spec, struc
 			      struct error *err)
 {
 	const struct snapshot *one = spec->source;
-	autofree char *rootfs = image_rootfs_path(vms->c.paths, one->image_id);
-	autofree char *kernel = kernel_vmlinux_path(vms->c.paths, one->kernel_id);
 
 	if (!spec->start)
 		return error_set(err, ERR_INVALID,
 				 "/start: a VM from a snapshot is always started");
-	if (!rootfs || access(rootfs, R_OK) < 0)
+	if (!image_known(vms->c.paths, one->image_id))
 		return error_set(err, ERR_STATE, "image '%s' of the snapshot is gone; add it again",
 				 one->image_name);
-	if (!kernel || access(kernel, R_OK) < 0)
+	if (!kernel_known(vms->c.paths, one->kernel_id))
 		return error_set(err, ERR_STATE,
 				 "the kernel of the snapshot is gone; import it again");
 	if (one->memory && !spec->disk_only && snapshots_check(vms->c.snapshots, one, err) < 0)

@@ -34,6 +34,7 @@ struct start {
 	struct op *op;
 	struct vm_boot boot; /* built here, handed to the VM with the process */
 	struct proc proc;
+	char image_id[72];
 	char kernel_id[72];
 	uint64_t disk_mib;
 	bool has_disk; /* it ran before: a new disk would be somebody else's */
@@ -142,6 +143,7 @@ static int begin(struct vm *vm, void *data, struct error *err)
 		r = vm_boot_init(vm->vms, &vm->row, kernel ? kernel->cmdline : "", &s->boot, err);
 	if (r < 0)
 		return r;
+	(void)snprintf(s->image_id, sizeof(s->image_id), "%s", vm->row.image_id);
 	(void)snprintf(s->kernel_id, sizeof(s->kernel_id), "%s", vm->row.kernel_id);
 	s->disk_mib = (uint64_t)vm->row.disk_mib;
 	s->has_disk = vm->row.started_ms > 0;
@@ -499,6 +501,8 @@ static int steps(struct start *s, struct error *err)
 	r = vm_on_loop(s->job, begin, s, err);
 	if (r == 0 && s->source != SOURCE_NONE)
 		r = check_source(s, err);
+	if (r == 0)
+		r = vm_boot_mend(s->job->vms, s->image_id, s->kernel_id, s->op, err);
 	if (r < 0)
 		return r;
 	if (!s->with_memory) {

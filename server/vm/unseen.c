@@ -171,6 +171,9 @@ int unseen_prepare(struct unseen *u, int *ret_dir_fd, struct error *err)
 	u->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (u->wake_fd < 0)
 		return error_errno(err, -errno, "eventfd");
+	r = vm_boot_mend(u->vms, u->row.image_id, u->row.kernel_id, u->op, err);
+	if (r < 0)
+		return r;
 	op_stage(u->op, "initramfs");
 	r = kernel_initramfs(u->vms->c.paths, u->row.kernel_id, &u->boot.initrd, err);
 	if (r < 0)

@@ -123,6 +123,9 @@ int vm_boot_init(const struct vms *vms, const struct vm_row *row, const char *ke
 void vm_boot_done(struct vm_boot *boot);
 /* Takes the contents over; `from` is empty then, `to` was. */
 void vm_boot_move(struct vm_boot *to, struct vm_boot *from);
+/* Worker: files of image and kernel that are lost are made again, see image_mend(). */
+int vm_boot_mend(const struct vms *vms, const char *image_id, const char *kernel_id, struct op *op,
+		 struct error *err) MUST_USE;
 /* A random UUID. */
 void vm_boot_id_new(char ret_id[40]);
 
