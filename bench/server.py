@@ -27,8 +27,9 @@ class Connection(http.client.HTTPConnection):
 
 
 class Server:
-    def __init__(self, build):
+    def __init__(self, build, mib):
         self.build = build
+        self.mib = mib  # to stream
         self.home = tempfile.mkdtemp(prefix="bgbench-", dir="/tmp")
         self.socket = f"{self.home}/run/server.sock"
         self.port = machine.free_port()

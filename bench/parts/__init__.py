@@ -7,7 +7,7 @@ It leaves no VM behind, and it takes at most a minute or two with five rounds: a
 """
 import importlib
 
-ORDER = ("boot", "clone", "exec", "memory", "scale", "verbs", "api")
+ORDER = ("boot", "clone", "exec", "memory", "scale", "verbs", "api", "transfer")
 
 
 def load(name):
