@@ -10,6 +10,17 @@ const dist = fileURLToPath(new URL("../../web/dist/", import.meta.url));
 const FIRST_LOAD_MAX = 100 * 1024;
 const built = existsSync(`${dist}index.html`);
 
+/** What is wider than the box around it, where that does not scroll; and the page, which never may. */
+const cutOff = (page) =>
+	page.evaluate(() => {
+		const wide = (el) => el.scrollWidth > el.clientWidth + 1;
+		const boxes = [...document.querySelectorAll(".page, .page-head, .card, .card > header, .card > .body, .nav")];
+		const out = boxes.filter((el) => wide(el) && !/auto|scroll/.test(getComputedStyle(el).overflowX));
+		const main = document.querySelector("main");
+		const tab = document.querySelector(".tabs [aria-current]")?.getBoundingClientRect();
+		return [...(wide(main) ? [main] : []), ...out].map((el) => `${el.tagName}.${el.className} ${el.textContent.slice(0, 40)}`).concat(tab && (tab.left < 0 || tab.right > innerWidth) ? ["the current tab"] : []);
+	});
+
 describe("the dashboard", { skip: built ? false : "web/dist is not built", timeout: 600_000 }, () => {
 	let browser;
 	const open = [];
@@ -56,6 +67,7 @@ describe("the dashboard", { skip: built ? false : "web/dist is not built", timeo
 		const { page, context } = await visit(["--vms", "1000", "--rate", "20"]);
 		await page.locator(".vm-shift .vm-row").first().waitFor();
 		assert.ok((await page.locator(".vm-shift .vm-row").count()) < 80);
+		await page.getByText("1,000 VMs").waitFor();
 		assert.equal(await page.locator(".vm-list").getAttribute("aria-rowcount"), "1001");
 		await page.locator("[data-scroll]").evaluate((el) => (el.scrollTop = el.scrollHeight));
 		const last = page.locator('.vm-row[aria-rowindex="1001"]');
@@ -356,6 +368,7 @@ describe("the dashboard", { skip: built ? false : "web/dist is not built", timeo
 				assert.deepEqual(await violations(page, rules), [], hash);
 				const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
 				assert.ok(wide <= 0, `${hash} is ${wide} px too wide`);
+				assert.deepEqual(await cutOff(page), [], `${hash}: cut off or sticking out`);
 			}
 			await page.goto(`${fixture.url}/#/vms`);
 			await page.locator(".vm-shift .check").first().click();

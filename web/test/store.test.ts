@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { setDocument } from "../src/api/capabilities";
 import { ApiError, call, fillPath, listAll, setToken, signedOut } from "../src/api/client";
-import { findVm, putVm, refreshVms, takeEvent, vms } from "../src/store/live";
+import { events, findVm, putVm, refreshVms, takeEvents, vms } from "../src/store/live";
 import type { Vm } from "../src/api/types";
 
 const vm = (name: string, state = "running"): Vm => ({
@@ -100,19 +100,29 @@ describe("store", () => {
 		putVm(vm("a"));
 		putVm(vm("gone"));
 		answer = (url) => (url === "/vms/id-a" ? { body: vm("a", "stopped") } : { status: 404, body: {} });
-		takeEvent({ id: 1, time: "2026-01-01T00:00:00Z", kind: "vm.state", target: "id-a" });
-		takeEvent({ id: 2, time: "2026-01-01T00:00:00Z", kind: "vm.state", target: "id-a" });
-		takeEvent({ id: 3, time: "2026-01-01T00:00:00Z", kind: "vm.deleted", target: "id-gone" });
+		takeEvents([
+			{ id: 1, time: "2026-01-01T00:00:00Z", kind: "vm.state", target: "id-a" },
+			{ id: 2, time: "2026-01-01T00:00:00Z", kind: "vm.state", target: "id-a" },
+		]);
+		takeEvents([{ id: 3, time: "2026-01-01T00:00:00Z", kind: "vm.deleted", target: "id-gone" }]);
 		await vi.advanceTimersByTimeAsync(500);
 		expect(asked.map((a) => a.url).sort()).toEqual(["/vms/id-a", "/vms/id-gone"]);
 		expect(vms.value.get("id-a")?.state).toBe("stopped");
 		expect(vms.value.has("id-gone")).toBe(false);
 	});
 
+	it("changes what is shown once for all events that come together", () => {
+		const seen: number[] = [];
+		const stop = events.subscribe((list) => seen.push(list.length));
+		takeEvents(Array.from({ length: 50 }, (_, i) => ({ id: i, time: "2026-01-01T00:00:00Z", kind: "server.note" })));
+		stop();
+		expect(seen).toHaveLength(2);
+	});
+
 	it("asks for the whole list once when a storm of events comes", async () => {
 		vi.useFakeTimers();
 		answer = () => ({ body: { items: [vm("a")] } });
-		for (let i = 0; i < 500; i++) takeEvent({ id: i, time: "2026-01-01T00:00:00Z", kind: "vm.state", target: `id-${i}` });
+		takeEvents(Array.from({ length: 500 }, (_, i) => ({ id: i, time: "2026-01-01T00:00:00Z", kind: "vm.state", target: `id-${i}` })));
 		await vi.advanceTimersByTimeAsync(500);
 		expect(asked.map((a) => a.url)).toEqual(["/vms?limit=1000"]);
 	});

@@ -19,6 +19,7 @@ import { Waterfall } from "../ui/waterfall";
 import { Parts } from "../ui/parts";
 import { amount } from "../ui/progress";
 import { AsShell } from "../ui/recipes";
+import { Who } from "../ui/who";
 
 export const dockOpen = remembered("dock", false);
 
@@ -170,7 +171,7 @@ function Row({ op, open, toggle }: { op: Operation; open: boolean; toggle: () =>
 					</span>
 				</td>
 				<td class="right num soft hide-phone">{ms === undefined ? "–" : duration(ms)}</td>
-				<td class="soft clip hide-phone">{op.requested_by ?? "–"}</td>
+				<td class="soft clip hide-phone"><Who by={op.requested_by} /></td>
 				<td class="right">
 					<span class="row end">
 						{link && <a href={link} title="Show what it works on"><Icon name="open" /><span class="sr">Show {op.target_name ?? op.target}</span></a>}

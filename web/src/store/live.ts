@@ -248,8 +248,15 @@ function keepOperation(op: Operation): void {
 	operations.value = at < 0 ? [op, ...list].slice(0, OPERATIONS_SHOWN) : list.map((known, i) => (i === at ? op : known));
 }
 
-export function takeEvent(event: ApiEvent): void {
-	events.value = [...events.peek().slice(1 - EVENTS_MAX), event];
+/** All that came at once: what shows events or tasks is drawn once for them. */
+export function takeEvents(list: ApiEvent[]): void {
+	batch(() => {
+		events.value = [...events.peek(), ...list].slice(-EVENTS_MAX);
+		list.forEach(takeEvent);
+	});
+}
+
+function takeEvent(event: ApiEvent): void {
 	const area = event.kind.split(".")[0];
 	if (area === "vm" && event.target) vmLater(event.target);
 	else if (area === "vm") later("vms");
@@ -311,16 +318,24 @@ async function follow(): Promise<void> {
 		alive();
 		/* after the stream stands, so that nothing falls between the list and its changes */
 		await refreshAll();
+		let came: ApiEvent[] = [];
 		await readEvents(
 			response,
 			(message) => {
 				if (/^\d+$/.test(message.id)) lastId = Number(message.id);
 				try {
 					const event = JSON.parse(message.data) as ApiEvent;
-					if (typeof event.kind === "string") takeEvent(event);
+					if (typeof event.kind !== "string") return;
+					came.push(event);
 				} catch {
 					/* not one of ours */
+					return;
 				}
+				if (came.length > 1) return;
+				queueMicrotask(() => {
+					takeEvents(came);
+					came = [];
+				});
 			},
 			alive,
 		);

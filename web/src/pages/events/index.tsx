@@ -11,7 +11,8 @@ import { PhonePreferences } from "../../shell/nav";
 import { Button, Command, Empty, Loading } from "../../ui/basics";
 import { showDialog } from "../../ui/dialog";
 import { SearchBar } from "../../ui/search";
-import { EventTable, gist } from "./table";
+import { gist } from "./gist";
+import { EventTable } from "./table";
 import { useEvents } from "./use";
 
 const FIELDS: Fields<ApiEvent> = {

@@ -1,86 +1,77 @@
 // SPDX-License-Identifier: Apache-2.0
-import { useState } from "preact/hooks";
+import { useCallback, useState } from "preact/hooks";
 import type { ApiEvent } from "../../api/types";
+import { memo } from "../../lib/memo";
 import { href } from "../../lib/router";
-import { vms } from "../../store/live";
 import { Icon, type IconName } from "../../ui/icon";
 import { StateBadge, lookOf } from "../../ui/state";
 import { At } from "../../ui/time";
+import { Who } from "../../ui/who";
+import { gist } from "./gist";
 
 const ICONS: Record<string, IconName> = {
-	vm: "vms", image: "image", kernel: "kernel", operation: "tasks", op: "tasks", token: "tokens", server: "host",
+	vm: "vms", image: "image", kernel: "kernel", operation: "tasks", op: "tasks", token: "tokens", server: "host", exec: "terminal", run: "runs", snapshot: "camera", template: "fork", request: "open",
 };
-
-/** What an event has to say beyond its kind. */
-export function gist(event: ApiEvent): { state?: string; text: string } {
-	const data = (event.data ?? {}) as Record<string, unknown>;
-	if (Array.isArray(data["stages"])) {
-		const error = data["error"] as { detail?: string } | undefined;
-		return { state: String(data["state"]), text: `${String(data["kind"])}${error?.detail ? `: ${error.detail}` : ""}` };
-	}
-	const state = typeof data["state"] === "string" ? data["state"] : typeof data["to"] === "string" ? data["to"] : undefined;
-	const reason = data["reason"] ?? data["detail"] ?? data["message"];
-	const rest = Object.entries(data)
-		.filter(([key, value]) => !["state", "to", "from", "reason", "detail", "message"].includes(key) && typeof value !== "object")
-		.map(([key, value]) => `${key} ${String(value)}`);
-	const text = [typeof reason === "string" ? reason : "", ...rest].filter(Boolean).join(" · ");
-	return state === undefined ? { text } : { state, text };
-}
 
 export function EventTable({ list, withTarget }: { list: ApiEvent[]; withTarget?: boolean }) {
 	const [open, setOpen] = useState(0);
+	const toggle = useCallback((id: number): void => setOpen((shown) => (shown === id ? 0 : id)), []);
 	return (
-		<table class="table events">
+		<table class={`table events${withTarget ? " with-target" : ""}`}>
 			<thead>
 				<tr>
-					<th scope="col">Time</th>
-					<th scope="col">Event</th>
-					{withTarget && <th scope="col">On</th>}
+					<th scope="col" class="at">Time</th>
+					<th scope="col" class="kind">Event</th>
+					{withTarget && <th scope="col" class="on">On</th>}
 					<th scope="col">What</th>
-					<th scope="col" class="hide-phone">Asked by</th>
+					<th scope="col" class="by hide-phone">Asked by</th>
 				</tr>
 			</thead>
 			<tbody>
-				{list.map((event) => {
-					const { state, text } = gist(event);
-					const area = event.kind.split(".")[0] ?? "";
-					const shown = open === event.id;
-					return (
-						<>
-							<tr key={event.id}>
-								<td class="soft"><At time={event.time} /></td>
-								<td>
-									<button type="button" class="reveal" aria-expanded={shown} onClick={() => setOpen(shown ? 0 : event.id)}>
-										<Icon name={ICONS[area] ?? "info"} />
-										<code>{event.kind}</code>
-									</button>
-								</td>
-								{withTarget && (
-									<td>
-										{event.target && (area === "vm" || vms.value.has(event.target)) ? (
-											<a href={href(["vms", event.target_name ?? event.target])}>{event.target_name ?? event.target}</a>
-										) : (
-											<span class="clip">{event.target_name ?? event.target ?? ""}</span>
-										)}
-									</td>
-								)}
-								<td>
-									<span class="row">
-										{state && <StateBadge look={lookOf(state)} />}
-										<span class="clip soft" title={text}>{text}</span>
-									</span>
-								</td>
-								<td class="soft hide-phone">{event.by ?? "–"}</td>
-							</tr>
-							{shown && (
-								<tr class="detail" key={`${event.id}-open`}>
-									<td colSpan={withTarget ? 5 : 4}><pre class="raw" tabIndex={0}>{JSON.stringify(event, null, 2)}</pre></td>
-								</tr>
-							)}
-						</>
-					);
-				})}
+				{list.map((event) => (
+					<Row key={event.id} event={event} withTarget={withTarget ?? false} shown={open === event.id} toggle={toggle} />
+				))}
 			</tbody>
 		</table>
 	);
 }
+
+function Target({ event }: { event: ApiEvent }) {
+	const name = event.target_name ?? event.target ?? "";
+	const area = event.kind.split(".")[0];
+	if (event.target && (area === "vm" || area === "exec")) return <a class="clip" href={href(["vms", name])}>{name}</a>;
+	if (event.target && area === "run") return <a class="clip" href={href(["runs", event.target])}>{name}</a>;
+	return <span class="clip" title={name}>{name.replace(/^dashboard-\w+$/, "a browser")}</span>;
+}
+
+/* an event never changes: its row is drawn once */
+const Row = memo(function Row({ event, withTarget, shown, toggle }: { event: ApiEvent; withTarget: boolean; shown: boolean; toggle: (id: number) => void }) {
+	const { state, text } = gist(event);
+	const area = event.kind.split(".")[0] ?? "";
+	return (
+		<>
+			<tr>
+				<td class="soft"><At time={event.time} /></td>
+				<td>
+					<button type="button" class="reveal" aria-expanded={shown} onClick={() => toggle(event.id)}>
+						<Icon name={ICONS[area] ?? "info"} />
+						<code class="clip">{event.kind}</code>
+					</button>
+				</td>
+				{withTarget && <td><Target event={event} /></td>}
+				<td>
+					<span class="row">
+						{state && <StateBadge look={lookOf(state)} />}
+						<span class="clip soft" title={text}>{text}</span>
+					</span>
+				</td>
+				<td class="soft hide-phone"><Who by={event.by} /></td>
+			</tr>
+			{shown && (
+				<tr class="detail">
+					<td colSpan={withTarget ? 5 : 4}><pre class="raw" tabIndex={0}>{JSON.stringify(event, null, 2)}</pre></td>
+				</tr>
+			)}
+		</>
+	);
+});

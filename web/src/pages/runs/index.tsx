@@ -17,6 +17,7 @@ import { Button, Command, Empty, Label, Loading } from "../../ui/basics";
 import { SearchBar } from "../../ui/search";
 import { Shape, StateBadge, lookOf, opLook } from "../../ui/state";
 import { Ago } from "../../ui/time";
+import { Who } from "../../ui/who";
 import { commandOf, lookOfRun, over } from "./about";
 import { newRun } from "./form";
 import { RunPage } from "./run";
@@ -140,7 +141,7 @@ function Table({ list, query }: { list: Run[]; query: string }) {
 							</td>
 							<td class="right num">{took(run)}</td>
 							<td class="right soft hide-phone"><Ago time={run.created} /></td>
-							<td class="soft clip hide-phone">{run.requested_by ?? "–"}</td>
+							<td class="soft clip hide-phone"><Who by={run.requested_by} /></td>
 						</tr>
 					))}
 				</tbody>

@@ -21,6 +21,7 @@ import { useOutput } from "../../ui/output";
 import { AsShell } from "../../ui/recipes";
 import { StateBadge } from "../../ui/state";
 import { At } from "../../ui/time";
+import { Who } from "../../ui/who";
 import { toast } from "../../ui/toast";
 import { Waterfall } from "../../ui/waterfall";
 import { alike, commandOf, lookOfRun, over, requestOf } from "./about";
@@ -82,7 +83,7 @@ function Shown({ run }: { run: Run }) {
 								["Asked for", <At time={run.created} />],
 								["Started", <At time={run.started} />],
 								["Ended", <At time={run.ended} />],
-								["By", run.requested_by ?? "–"],
+								["By", <Who by={run.requested_by} />],
 							]}
 						/>
 						{Object.keys(run.labels).length > 0 && <div class="row wrap run-labels">{Object.entries(run.labels).map(([k, v]) => <Label key={k} name={k} value={v} />)}</div>}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Everything about one VM, in tabs with addresses of their own. */
 import type { ComponentType } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { fits, offered, perform } from "../../actions/actions";
 import { showVmCommands, vmMenu } from "../../actions/menu";
 import { call, ApiError } from "../../api/client";
@@ -90,6 +90,9 @@ function Shown({ vm, tab, rest }: { vm: Vm; tab: string; rest: string[] }) {
 		})),
 		{ keys: "u", label: "Up to the list", group: "Go to", run: () => go(["vms"]) },
 	]);
+	/* on a phone the tabs are wider than the screen */
+	const bar = useRef<HTMLElement>(null);
+	useLayoutEffect(() => bar.current?.querySelector("[aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" }), [current]);
 	const View = current?.view;
 	return (
 		<div class="page">
@@ -110,7 +113,7 @@ function Shown({ vm, tab, rest }: { vm: Vm; tab: string; rest: string[] }) {
 				</p>
 			)}
 			<UnderWay vm={vm} />
-			<nav class="tabs" aria-label="Parts of this VM">
+			<nav ref={bar} class="tabs" aria-label="Parts of this VM">
 				{tabs.map((t) => (
 					<a key={t.path} href={href(["vms", vm.name, ...(t.path ? [t.path] : [])])} aria-current={t === current ? "page" : undefined}>
 						<Icon name={t.icon} />

@@ -15,6 +15,7 @@ import { Button, Card, Command, Switch } from "../../ui/basics";
 import { Icon } from "../../ui/icon";
 import { Until } from "../../ui/time";
 import { toast } from "../../ui/toast";
+import { Who } from "../../ui/who";
 
 /** These change a machine: only while it is stopped. */
 const COLD = ["vcpus", "memory_mib", "disk_mib", "nat"] as const;
@@ -172,7 +173,7 @@ function Holds({ vm }: { vm: Vm }) {
 				<ul class="results">
 					{list.map((hold) => (
 						<li key={hold.id}>
-							<span class="grow">{hold.reason ?? "a hold"} <span class="dim">by {hold.by}, for another <Until to={hold.expires} /></span></span>
+							<span class="grow">{hold.reason ?? "a hold"} <span class="dim">by <Who by={hold.by} />, for another <Until to={hold.expires} /></span></span>
 							{can("hold_delete") && <Button kind="quiet" icon="close" title="Give up this hold" onClick={() => void act(() => call("delete", "/vms/{vm}/holds/{hold}", { params: { vm: vm.id, hold: hold.id } }))} />}
 						</li>
 					))}

@@ -2,11 +2,10 @@
 /* What the VM uses of the host, over minutes to a day, with what happened to it drawn in. */
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { call } from "../../api/client";
-import { pastEvents } from "../../api/history";
 import type { ApiEvent, Vm, VmStats } from "../../api/types";
 import { bytes, instant } from "../../lib/format";
 import { remembered } from "../../lib/storage";
-import { events } from "../../store/live";
+import { useEvents } from "../events/use";
 import { alive } from "../vms/columns";
 import { Button, Card } from "../../ui/basics";
 import { Plot, type Mark } from "../../ui/plot";
@@ -67,9 +66,8 @@ function rates(times: number[], counters: (number | undefined)[]): (number | nul
 
 export function UsageCard({ vm }: { vm: Vm }) {
 	const { stats, failed } = useStats(vm);
-	const [past, setPast] = useState<ApiEvent[]>([]);
-	useEffect(() => void pastEvents({ target: vm.id, kind: "vm.state" }, 200).then(setPast, () => undefined), [vm.id]);
-	const marks = marksOf([...past, ...events.value.filter((e) => e.target === vm.id)]);
+	const { list } = useEvents({ target: vm.id, kind: "vm.state" });
+	const marks = useMemo(() => marksOf(list), [list]);
 	const data = useMemo(() => {
 		const samples = stats?.samples ?? [];
 		const times = samples.map((s) => (instant(s.at) ?? 0) / 1000);

@@ -15,6 +15,7 @@ import { Button, Card, Command, Copy, Details } from "../../ui/basics";
 import { showDialog } from "../../ui/dialog";
 import { AsShell } from "../../ui/recipes";
 import { Ago } from "../../ui/time";
+import { Who } from "../../ui/who";
 import { changedFiles, type Changed } from "./patch";
 
 const MODES: Record<string, string> = {
@@ -66,7 +67,7 @@ function rows(vm: Vm, w: Workspace): [string, preact.ComponentChildren][] {
 	if (w.head) list.push(["Commit", <span class="row"><code title={w.head}>{w.head.slice(0, 12)}</code><Copy text={w.head} what="commit" /></span>]);
 	if (w.branch) list.push(["Branch", <code>{w.branch}</code>]);
 	if (w.mode) list.push(["Copied", <>{MODES[w.mode] ?? w.mode} <span class="dim">{bytes(w.bytes)}</span></>]);
-	list.push(["Put there", <><Ago time={w.prepared} /> <span class="dim">by {w.by}</span></>]);
+	list.push(["Put there", <><Ago time={w.prepared} /> <span class="dim">by <Who by={w.by} /></span></>]);
 	/* only the host that has the files can tell */
 	if (w.fingerprint) list.push(["Still the same?", <span class="row"><code class="breaks">banger workspace show {vm.name}</code><Copy text={`banger workspace show ${quote(vm.name)}`} what="command" /></span>]);
 	return list;
