@@ -233,6 +233,17 @@ int write_file_at(int dir_fd, const char *path, const void *data, size_t len, mo
 	return fsync(dir_fd) < 0 ? -errno : 0;
 }
 
+/* Not a duplicate, which would share its position with whoever else reads the folder. */
+DIR *dir_entries(int dir_fd)
+{
+	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!dir)
+		close_keep_errno(fd);
+	return dir;
+}
+
 static int remove_children(DIR *dir, int depth);
 
 static int remove_one(int dir_fd, const char *name, int depth)

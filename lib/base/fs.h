@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -39,6 +40,10 @@ int write_file_at(int dir_fd, const char *path, const void *data, size_t len, mo
 
 /* write(2) until all is written; EINTR is retried. */
 int write_all(int fd, const void *data, size_t len) MUST_USE;
+
+/* The entries of an open folder from the first on, with a descriptor of its own; NULL with errno.
+ * For closedir(). */
+DIR *dir_entries(int dir_fd) MUST_USE;
 
 /* Removes a file or a whole tree below `dir_fd`; absent is success. Never follows a link out of it.
  */

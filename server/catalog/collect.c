@@ -43,13 +43,12 @@ size_t catalog_names_of(const struct catalog *catalog, const char *image_id)
 /* Bytes of the files of an entry; those of kernels have a folder of modules. */
 static uint64_t folder_bytes(int dir_fd, int depth)
 {
-	DIR *dir = fdopendir(dup(dir_fd));
+	DIR *dir = dir_entries(dir_fd);
 	const struct dirent *e;
 	uint64_t bytes = 0;
 
 	if (!dir)
 		return 0;
-	rewinddir(dir);
 	/* One DIR belongs to one caller. NOLINTNEXTLINE(concurrency-mt-unsafe) */
 	while ((e = readdir(dir)) != NULL) {
 		autoclose int fd = -1;
@@ -120,7 +119,7 @@ static int collect_in(struct collecting *c, const char *parent, struct error *er
 	DIR *dir;
 	int r = 0;
 
-	dir = fd < 0 ? NULL : fdopendir(dup(fd));
+	dir = fd < 0 ? NULL : dir_entries(fd);
 	if (!dir)
 		return error_errno(err, -errno, "read %s", parent);
 	/* One DIR belongs to one caller. NOLINTNEXTLINE(concurrency-mt-unsafe) */

@@ -69,13 +69,12 @@ static int add_entry(struct entries *e, int dir, const char *name)
 /* All that is there, the last used first. */
 static int read_entries(int dir_fd, struct entries *ret)
 {
-	DIR *dir = fdopendir(dup(dir_fd));
+	DIR *dir = dir_entries(dir_fd);
 	const struct dirent *e;
 	int r = 0;
 
 	if (!dir)
 		return -errno;
-	rewinddir(dir);
 	/* One DIR belongs to one caller. NOLINTNEXTLINE(concurrency-mt-unsafe) */
 	while (r == 0 && (e = readdir(dir)) != NULL)
 		if (e->d_name[0] != '.')

@@ -60,7 +60,7 @@ int kernel_build_prune(const struct image_paths *paths, int64_t age_s, bool dry_
 
 	if (fd < 0)
 		return 0;
-	dir = fdopendir(dup(fd));
+	dir = dir_entries(fd);
 	if (!dir)
 		return error_errno(err, -errno, "read %s", parent);
 	/* One DIR belongs to one caller. NOLINTNEXTLINE(concurrency-mt-unsafe) */

@@ -56,13 +56,12 @@ void staging_done(struct staging *staging)
 /* Only what is on the disk may be published: files first, then the folder that names them. */
 static int sync_folder(int dir_fd, int depth)
 {
-	DIR *dir = fdopendir(dup(dir_fd));
+	DIR *dir = dir_entries(dir_fd);
 	const struct dirent *e;
 	int r = 0;
 
 	if (!dir)
 		return -errno;
-	rewinddir(dir);
 	/* NOLINTNEXTLINE(concurrency-mt-unsafe) */
 	while (r == 0 && (e = readdir(dir)) != NULL) {
 		autoclose int fd = -1;
@@ -189,7 +188,7 @@ int entries_sweep(const char *parent, struct error *err)
 
 	if (fd < 0)
 		return error_errno(err, fd, "open %s", parent);
-	dir = fdopendir(dup(fd));
+	dir = dir_entries(fd);
 	if (!dir)
 		return error_errno(err, -errno, "read %s", parent);
 	/* One DIR belongs to one caller, which is all that readdir(3) asks.

@@ -426,7 +426,7 @@ int blobs_prune(const char *folder, int64_t age_s, bool dry_run, uint64_t *ret_b
 	int r = 0;
 
 	*ret_bytes = 0;
-	dir = fd < 0 ? NULL : fdopendir(dup(fd));
+	dir = fd < 0 ? NULL : dir_entries(fd);
 	if (!dir)
 		return error_errno(err, fd < 0 ? fd : -errno, "read %s", folder);
 	/* One DIR belongs to one caller. NOLINTNEXTLINE(concurrency-mt-unsafe) */

@@ -327,15 +327,12 @@ static int only_files(int dir_fd, struct error *err)
 {
 	static const char *const known[] = { ".",     "..",     "manifest.json",
 					     "state", "memory", "work.ext4" };
-	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	DIR *dir = dir_entries(dir_fd);
 	const struct dirent *e;
 	bool strange = false;
 
-	if (!dir) {
-		close_keep_errno(fd);
+	if (!dir)
 		return error_errno(err, -errno, "read the archive's folder");
-	}
 	/* One DIR, one caller: what readdir(3) asks. NOLINTNEXTLINE(concurrency-mt-unsafe) */
 	while ((e = readdir(dir)) != NULL) {
 		bool found = false;

@@ -188,14 +188,11 @@ static void take_up_again(struct vm *vm)
 /* Folders that belong to no row: left by a crash between the folder and the row's removal. */
 static void sweep_folders(struct vms *vms, int dir_fd)
 {
-	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	DIR *dir = dir_entries(dir_fd);
 	const struct dirent *e;
 
-	if (!dir) {
-		close_keep_errno(fd);
+	if (!dir)
 		return;
-	}
 	/* One DIR, one caller: what readdir(3) asks. NOLINTNEXTLINE(concurrency-mt-unsafe) */
 	while ((e = readdir(dir)) != NULL) {
 		if (!id_valid(e->d_name) || vms_find(vms, e->d_name))

@@ -431,7 +431,6 @@ int snapshots_new(struct vms *vms, const char *state_dir, struct snapshots **ret
 	autofree char *path = path_join(state_dir, "snapshots");
 	const struct dirent *e;
 	DIR *dir;
-	int fd;
 
 	if (!s || !path) {
 		free(s);
@@ -440,12 +439,10 @@ int snapshots_new(struct vms *vms, const char *state_dir, struct snapshots **ret
 	s->vms = vms;
 	s->dir = strdup(path);
 	s->dir_fd = s->dir ? open_dir_create(path, 0700) : -ENOMEM;
-	fd = s->dir_fd < 0 ? -1 : openat(s->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	dir = fd < 0 ? NULL : fdopendir(fd);
+	dir = s->dir_fd < 0 ? NULL : dir_entries(s->dir_fd);
 	if (!dir) {
 		int r = s->dir_fd < 0 ? s->dir_fd : -errno;
 
-		close_keep_errno(fd);
 		snapshots_free(s);
 		return error_errno(err, r, "read %s", path);
 	}

@@ -241,14 +241,11 @@ static void load_one(struct templates *t, const char *name)
 
 static int load_all(struct templates *t, struct error *err)
 {
-	int fd = openat(t->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	DIR *dir = dir_entries(t->dir_fd);
 	const struct dirent *e;
 
-	if (!dir) {
-		close_keep_errno(fd);
+	if (!dir)
 		return error_errno(err, -errno, "read the folder of templates");
-	}
 	/* One DIR, one caller: what readdir(3) asks. NOLINTNEXTLINE(concurrency-mt-unsafe) */
 	while ((e = readdir(dir)) != NULL)
 		if (e->d_name[0] != '.')

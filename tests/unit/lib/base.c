@@ -123,6 +123,43 @@ static void a_file_is_replaced_as_a_whole(void **state)
 	scratch_done(&s);
 }
 
+static int entries_named(DIR *dir, const char *name)
+{
+	const struct dirent *e;
+	int n = 0;
+
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): one thread */
+	while ((e = readdir(dir)) != NULL)
+		n += strcmp(e->d_name, name) == 0;
+	return n;
+}
+
+static void a_folder_is_read_from_its_beginning_each_time(void **state)
+{
+	struct scratch s = scratch_new();
+	int file = open_beneath(s.fd, "f", O_RDWR | O_CREAT, 0600);
+	int next;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		DIR *dir = dir_entries(s.fd);
+
+		assert_non_null(dir);
+		assert_true(fcntl(dirfd(dir), F_GETFD) & FD_CLOEXEC);
+		assert_int_equal(entries_named(dir, "f"), 1);
+		closedir(dir);
+	}
+	/* What fails leaves no descriptor behind. */
+	next = dup(file);
+	close(next);
+	assert_null(dir_entries(file));
+	assert_int_equal(errno, ENOTDIR);
+	assert_int_equal(dup(file), next);
+	close(next);
+	close(file);
+	scratch_done(&s);
+}
+
 static void a_sparse_copy_stays_sparse(void **state)
 {
 	struct scratch s = scratch_new();
@@ -153,6 +190,7 @@ int main(void)
 		cmocka_unit_test(names_that_are_no_dns_label_are_refused),
 		cmocka_unit_test(paths_do_not_leave_their_folder),
 		cmocka_unit_test(a_file_is_replaced_as_a_whole),
+		cmocka_unit_test(a_folder_is_read_from_its_beginning_each_time),
 		cmocka_unit_test(a_sparse_copy_stays_sparse),
 	};
 
