@@ -738,6 +738,20 @@ const struct command commands[] = {
 		.run = cmd_image_import,
 	},
 	{
+		.path = "image register",
+		.summary =
+			"make an image of a root file system on the server's disk: a squashfs or "
+			"a folder",
+		.usage = "NAME PATH",
+		.text = "A squashfs is copied as it is. A folder is packed with owners and modes; "
+			"what is mounted in it stays out.",
+		.examples = "banger image register base /srv/root.squashfs\n"
+			    "banger image register base /srv/chroot",
+		.min_args = 2,
+		.max_args = 2,
+		.run = cmd_image_import,
+	},
+	{
 		.path = "image promote",
 		.summary = "make an image of a VM's disk",
 		.usage = "VM NAME",

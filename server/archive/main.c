@@ -3,7 +3,8 @@
  * banger-archive: the folder of a snapshot, given as descriptor 3, as a tar stream ("pack", to
  * standard output) or from one ("unpack", from standard input). Started by the server for one
  * stream and confined to that folder: an archive comes from anywhere, and a client may take hours
- * over it. What went wrong is one line on standard error.
+ * over it. With "root" it packs the root file system whose folder is its standard input, with
+ * owners and attributes. What went wrong is one line on standard error.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -31,6 +32,8 @@ int main(int argc, char **argv)
 				    &err);
 	} else if (argc == 2 && streq(argv[1], "unpack")) {
 		r = tar_read(STDIN_FILENO, FOLDER_FD, TAR_DROP_OWNER, &err);
+	} else if (argc == 2 && streq(argv[1], "root")) {
+		r = tar_write_root(STDOUT_FILENO, STDIN_FILENO, &err);
 	} else {
 		(void)fputs("banger-archive is started by banger-server\n", stderr);
 		return 2;

@@ -118,8 +118,8 @@ int image_pull(const struct image_paths *paths, const struct registry_settings *
 	       struct error *err) MUST_USE;
 
 /*
- * Makes an image of what is at `path` (absolute): a tar archive of a root file system, an OCI image
- * layout as a folder or tar archive, or a docker archive.
+ * Makes an image of what is at `path` (absolute): a root file system as a tar archive, a squashfs
+ * or a folder; an OCI image layout as a folder or tar archive; or a docker archive.
  */
 int image_import(const struct image_paths *paths, const char *path, struct op *op,
 		 struct image_info *ret_info, struct error *err) MUST_USE;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Images from this machine's own files: a root file system as a tar archive (plain, gzip or zstd);
- * the OCI image layout as skopeo, umoci and buildah write it, as a folder or packed as plain tar;
- * what "docker save" writes.
+ * Images from this machine's own files: a root file system as a tar archive (plain, gzip or zstd),
+ * a squashfs or a folder; the OCI image layout as skopeo, umoci and buildah write it, as a folder
+ * or packed as plain tar; what "docker save" writes.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +18,7 @@
 #include "server/image/image.h"
 #include "server/image/layers.h"
 #include "server/image/manifest.h"
+#include "server/image/register.h"
 #include "server/image/squashfs.h"
 #include "server/registry/document.h"
 
@@ -27,6 +28,7 @@ enum { INDEX_DEPTH_MAX = 2 };
 /* What an import reads from, whatever its form is. */
 struct layout {
 	struct bundle bundle;
+	int squashfs;    /* there is nothing to unpack; -1: there is */
 	int64_t changed; /* when it was written: the same source makes the same image again */
 	struct oci_manifest manifest;
 	int *layers;
@@ -35,6 +37,7 @@ struct layout {
 
 static void layout_done(struct layout *l)
 {
+	close_keep_errno(l->squashfs);
 	for (size_t i = 0; i < l->n_layers; i++)
 		close_keep_errno(l->layers[i]);
 	free(l->layers);
@@ -233,6 +236,21 @@ static int open_rootfs(struct layout *l, int fd, json_t **ret_config, struct err
 	return 0;
 }
 
+/* A root file system too, but for the archive. */
+static int open_root_folder(const struct image_paths *paths, int fd, struct op *op,
+			    struct layout *l, json_t **ret_config, struct error *err)
+{
+	autoclose int folder = fd;
+	int tar, r;
+
+	if (!register_is_root(folder))
+		return error_set(err, ERR_INVALID,
+				 "the folder is no OCI image layout, as it has no index.json, and "
+				 "no root file system, as it has no bin, sbin or usr");
+	r = register_root(paths, folder, op, &tar, err);
+	return r < 0 ? r : open_rootfs(l, tar, ret_config, err);
+}
+
 static int open_archive(struct layout *l, int fd, const char *tmp, json_t **ret_config,
 			struct error *err)
 {
@@ -250,8 +268,20 @@ static int open_archive(struct layout *l, int fd, const char *tmp, json_t **ret_
 	return open_rootfs(l, take_fd(&owned), ret_config, err);
 }
 
-static int open_source(const char *path, const char *tmp, struct layout *l, json_t **ret_config,
-		       struct error *err)
+static int open_folder(const struct image_paths *paths, int fd, struct op *op, struct layout *l,
+		       json_t **ret_config, struct error *err)
+{
+	struct stat st;
+
+	if (fstatat(fd, "index.json", &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return open_root_folder(paths, fd, op, l, ret_config, err);
+	l->changed = st.st_mtim.tv_sec;
+	bundle_open_folder(fd, &l->bundle);
+	return open_layout(l, ret_config, err);
+}
+
+static int open_source(const struct image_paths *paths, const char *path, struct op *op,
+		       struct layout *l, json_t **ret_config, struct error *err)
 {
 	autoclose int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	struct stat st;
@@ -259,19 +289,15 @@ static int open_source(const char *path, const char *tmp, struct layout *l, json
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return error_set(err, ERR_INVALID, "open %s: %s", path, strerrordesc_np(errno));
 	l->changed = st.st_mtim.tv_sec;
-	if (S_ISDIR(st.st_mode)) {
-		if (fstatat(fd, "index.json", &st, AT_SYMLINK_NOFOLLOW) == 0)
-			l->changed = st.st_mtim.tv_sec;
-		bundle_open_folder(take_fd(&fd), &l->bundle);
-		return bundle_has(&l->bundle, "index.json")
-			       ? open_layout(l, ret_config, err)
-			       : error_set(err, ERR_INVALID,
-					   "the folder has no index.json: it is no OCI image "
-					   "layout");
-	}
+	if (S_ISDIR(st.st_mode))
+		return open_folder(paths, take_fd(&fd), op, l, ret_config, err);
 	if (!S_ISREG(st.st_mode))
 		return error_set(err, ERR_INVALID, "%s is neither a file nor a folder", path);
-	return open_archive(l, take_fd(&fd), tmp, ret_config, err);
+	if (!register_is_squashfs(fd))
+		return open_archive(l, take_fd(&fd), paths->cache, ret_config, err);
+	l->squashfs = take_fd(&fd);
+	*ret_config = json_object();
+	return *ret_config ? 0 : error_errno(err, -ENOMEM, "import");
 }
 
 int image_from_root(const struct image_paths *paths, int tar_fd, struct op *op,
@@ -293,18 +319,20 @@ int image_import(const struct image_paths *paths, const char *path, struct op *o
 {
 	struct staging staging CLEANUP(staging_done) = STAGING_INIT;
 	struct image_info info CLEANUP(image_info_done) = { .name = "" };
-	struct layout l CLEANUP(layout_done) = { .bundle = BUNDLE_INIT };
+	struct layout l CLEANUP(layout_done) = { .bundle = BUNDLE_INIT, .squashfs = -1 };
 	autoclose int cache = open_dir_create(paths->cache, 0700);
 	int r;
 
 	if (cache < 0)
 		return error_errno(err, cache, "open %s", paths->cache);
 	op_stage(op, "resolve");
-	r = open_source(path, paths->cache, &l, &info.config, err);
+	r = open_source(paths, path, op, &l, &info.config, err);
 	if (r == 0)
 		r = staging_open(paths->images, &staging, err);
 	if (r == 0)
-		r = layers_to_squashfs(paths, &staging, l.layers, l.n_layers, l.changed, op, err);
+		r = l.squashfs >= 0 ? register_squashfs(l.squashfs, &staging, op, err)
+				    : layers_to_squashfs(paths, &staging, l.layers, l.n_layers,
+							 l.changed, op, err);
 	if (r < 0)
 		return r;
 	(void)snprintf(info.source, sizeof(info.source), "%.500s", path);

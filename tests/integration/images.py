@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images of a registry or of files: unpacked, booted, named, verified."""
+import glob
 import json
 import os
 import shutil
@@ -95,6 +96,38 @@ class Images(ImageTest):
         self.make(422, name="x", **{"import": f"{self.home}/nothing"})
         self.make(422, name="x", **{"import": "/dev/null"})
         self.make(422, name="x", **{"import": "/etc/hostname"})
+        self.assert_no_staging()
+
+    def test_root_file_systems_on_the_disk_become_images(self):
+        root = f"{self.home}/root"
+        os.makedirs(f"{root}/bin")
+        shutil.copy2("/bin/busybox", f"{root}/bin/busybox")
+        for name in ("sh", "cat", "stat"):
+            os.symlink("busybox", f"{root}/bin/{name}")
+        with open(f"{root}/private", "w", encoding="ascii") as f:
+            f.write("mine")
+        os.chmod(f"{root}/private", 0o4640)
+        os.link(f"{root}/private", f"{root}/same")
+
+        def squash(how, *options):
+            path = f"{self.home}/{how}.squashfs"
+            subprocess.run(["mksquashfs", root, path, "-quiet", "-no-progress", "-comp", how, *options], check=True,
+                           stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+            return path
+        zstd = squash("zstd")
+        for name, path in (("packed", zstd), ("folder", root)):
+            with self.subTest(name):
+                self.assertEqual(path, self.make(name=name, **{"import": path})["source"])
+                self.server.create(name, image=name, boot="cold")
+                self.assertEqual(f"mine{os.getuid()} 4640 2\n",
+                                 self.server.run(name, "sh", "-c", "cat /private; stat -c '%u %a %h' /same"))
+                self.server.delete(name)
+        copy = glob.glob(f"{self.home}/state/images/*/root.squashfs")
+        self.assertNotIn(os.stat(zstd).st_ino, [os.stat(path).st_ino for path in copy])
+        self.assertIn("compressed with xz", self.make(422, name="x", **{"import": squash("xz")})["detail"])
+        os.truncate(zstd, os.path.getsize(zstd) // 2)
+        self.assertIn("cut short", self.make(422, name="x", **{"import": zstd})["detail"])
+        self.assertIn("no bin, sbin or usr", self.make(422, name="x", **{"import": "/proc/self"})["detail"])
         self.assert_no_staging()
 
     def test_an_oci_layout_becomes_an_image(self):
