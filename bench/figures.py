@@ -68,6 +68,12 @@ class Figure:
         if self.ratio is None and self.beside and self.beside[0].value:
             self.ratio = self.value / self.beside[0].value
 
+    def goal_text(self):
+        """ "<= 1.05×" of what stands beside it, "<= 10 MiB" by itself; "" without a goal."""
+        if self.goal is None:
+            return ""
+        return f"{self.goal.sign} " + (f"{number(self.goal.limit)}×" if self.goal.ratio else amount(self.goal.limit, self.unit))
+
     def met(self):
         """Whether the goal is; None without one, or where nothing stands beside it that it needs."""
         if self.goal is None or (self.goal.ratio and self.ratio is None):
@@ -105,3 +111,21 @@ def number(value):
 
 def amount(value, unit):
     return f"{number(value)}{'' if unit.startswith('/') or not unit else ' '}{unit}"
+
+
+def percentile(samples, share):
+    """The value that this share of the samples does not exceed."""
+    ordered = sorted(samples)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+@dataclasses.dataclass
+class Part:
+    """What one part of the benchmarks said."""
+
+    name: str
+    title: str
+    figures: List[Figure] = dataclasses.field(default_factory=list)
+    skipped: List[Skipped] = dataclasses.field(default_factory=list)
+    failed: str = ""
+    seconds: float = 0.0

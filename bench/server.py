@@ -89,8 +89,13 @@ class Server:
     def delete(self, vm):
         self.call("DELETE", f"/vms/{vm}")
 
+    def reset(self):
+        """After a part that failed: a connection that knows of no request, and no VMs."""
+        self.connection.close()
+        self.connection = self.connect()
+        self.delete_all()
+
     def delete_all(self):
-        """What a part that failed left behind."""
         while True:
             items = self.call("GET", "/vms?limit=1000")["items"]
             if not items:
