@@ -117,7 +117,7 @@ int download_file(const struct registry_settings *settings, const char *url, con
 			      "images.insecure_registries",
 			      ref.host);
 	} else {
-		registry->private_fine = registry->plain;
+		fetch->own = true;
 		fetch->what = "file";
 		fetch->max = max;
 		fetch->sink = &sink;

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/registry/fetch.h"
 
-#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +13,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/clock.h"
+#include "server/registry/address.h"
 #include "server/registry/auth.h"
 #include "server/registry/transfer.h"
 
@@ -69,33 +68,12 @@ void registry_done(struct registry *registry)
 
 /* --- addresses --- */
 
-static bool private_v4(uint32_t ip)
+/* The registry itself may be anywhere. */
+static bool may_reach(struct transfer *t, enum address_reach reach)
 {
-	return ip >> 24 == 127 || ip >> 24 == 10 || ip >> 24 == 0 || ip >> 20 == 0xac1 ||
-	       ip >> 16 == 0xc0a8 || ip >> 16 == 0xa9fe || ip >> 22 == 0x191;
-}
-
-bool address_is_private(const struct sockaddr *address)
-{
-	if (address->sa_family == AF_INET) {
-		struct sockaddr_in v4;
-
-		memcpy(&v4, address, sizeof(v4));
-		return private_v4(ntohl(v4.sin_addr.s_addr));
-	}
-	if (address->sa_family == AF_INET6) {
-		struct sockaddr_in6 v6;
-		uint32_t mapped;
-
-		memcpy(&v6, address, sizeof(v6));
-		memcpy(&mapped, &v6.sin6_addr.s6_addr[12], sizeof(mapped));
-		if (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr))
-			return private_v4(ntohl(mapped));
-		return IN6_IS_ADDR_LOOPBACK(&v6.sin6_addr) ||
-		       IN6_IS_ADDR_LINKLOCAL(&v6.sin6_addr) ||
-		       IN6_IS_ADDR_UNSPECIFIED(&v6.sin6_addr) ||
-		       (v6.sin6_addr.s6_addr[0] & 0xfe) == 0xfc;
-	}
+	if (!t->asked_for)
+		return address_allowed(t->registry->reach, reach);
+	t->registry->reach = reach;
 	return true;
 }
 
@@ -104,13 +82,9 @@ static curl_socket_t on_socket(void *data, curlsocktype purpose, struct curl_soc
 	struct transfer *t = data;
 
 	(void)purpose;
-	if (address_is_private(&address->addr)) {
-		if (t->at_registry)
-			t->registry->private_fine = true;
-		else if (!t->registry->private_fine) {
-			t->refused_address = true;
-			return CURL_SOCKET_BAD;
-		}
+	if (!t->by_proxy && !may_reach(t, address_reach(&address->addr))) {
+		t->refused_address = true;
+		return CURL_SOCKET_BAD;
 	}
 	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
@@ -200,6 +174,7 @@ static int set_url(struct transfer *t, struct error *err)
 
 	t->redirects = 0;
 	t->at_registry = path[0] == '/';
+	t->asked_for = t->at_registry || t->fetch->own;
 	return n < 0 || (size_t)n >= sizeof(t->url)
 		       ? error_set(err, ERR_UPSTREAM, "%s: an address that is too long",
 				   t->fetch->what)
@@ -242,14 +217,42 @@ static int set_headers(struct transfer *t)
 	return r;
 }
 
+/* Which way t->url is asked; 1 when it is an address that we may not be sent to. */
+static int set_way(struct transfer *t)
+{
+	bool https = str_has_prefix(t->url, "https://");
+	CURLU *url = curl_url();
+	char proxy[FETCH_URL_MAX];
+	char *host = NULL;
+	int r = -ENOMEM;
+
+	if (url && curl_url_set(url, CURLUPART_URL, t->url, 0) == CURLUE_OK &&
+	    curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK) {
+		t->by_proxy = proxy_find(https, host, proxy, sizeof(proxy));
+		r = t->by_proxy && !may_reach(t, address_reach_of_host(host));
+		if (curl_easy_setopt(t->easy, CURLOPT_PROXY, t->by_proxy ? proxy : "") !=
+			    CURLE_OK ||
+		    curl_easy_setopt(t->easy, CURLOPT_NOPROXY, "") != CURLE_OK)
+			r = -ENOMEM;
+	}
+	explicit_bzero(proxy, sizeof(proxy));
+	curl_free(host);
+	curl_url_cleanup(url);
+	return r;
+}
+
 static int set_options(struct transfer *t)
 {
 	const struct registry *reg = t->registry;
 	const struct registry_settings *s = &reg->settings;
-	CURL *e = t->easy;
+	CURL *e;
 	bool ok;
 
-	curl_easy_reset(e);
+	/* A new one: whose host was not found refuses options from then on, also after a reset. */
+	curl_easy_cleanup(t->easy);
+	t->easy = e = curl_easy_init();
+	if (!e)
+		return -ENOMEM;
 	ok = curl_easy_setopt(e, CURLOPT_URL, t->url) == CURLE_OK &&
 	     curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, reg->plain ? "http,https" : "https") ==
 		     CURLE_OK &&
@@ -276,6 +279,12 @@ static int set_options(struct transfer *t)
 	return ok ? 0 : -EINVAL;
 }
 
+static int refuse_address(const struct transfer *t, struct error *err)
+{
+	return error_set(err, ERR_UPSTREAM, "%s: the registry sends us to a private address",
+			 t->fetch->what);
+}
+
 /* Begins the request for t->url. */
 static int send_request(struct transfer *t, CURLM *multi, struct error *err)
 {
@@ -290,6 +299,10 @@ static int send_request(struct transfer *t, CURLM *multi, struct error *err)
 	r = set_headers(t);
 	if (r == 0)
 		r = set_options(t);
+	if (r == 0)
+		r = set_way(t);
+	if (r > 0)
+		return refuse_address(t, err);
 	if (r < 0)
 		return error_errno(err, r, "ask for %s", t->fetch->what);
 	if (curl_multi_add_handle(multi, t->easy) != CURLM_OK)
@@ -380,6 +393,7 @@ static int follow_redirect(struct transfer *t, CURLM *multi, struct error *err)
 
 		t->at_registry = strncmp(whole, t->registry->base, base) == 0 &&
 				 (whole[base] == '/' || whole[base] == '\0');
+		t->asked_for = t->at_registry;
 		(void)snprintf(t->url, sizeof(t->url), "%s", whole);
 		r = send_request(t, multi, err);
 	}
@@ -432,8 +446,7 @@ static int transfer_ended(struct transfer *t, CURLM *multi, CURLcode code, struc
 	if (t->sink_result < 0)
 		return t->sink_result;
 	if (t->refused_address)
-		return error_set(err, ERR_UPSTREAM,
-				 "%s: the registry sends us to a private address", t->fetch->what);
+		return refuse_address(t, err);
 	if (code != CURLE_OK) {
 		(void)error_set(err, code == CURLE_OPERATION_TIMEDOUT ? ERR_TIMEOUT : ERR_UPSTREAM,
 				"%s: %s: %s", t->fetch->what, t->registry->ref.host,
@@ -498,10 +511,6 @@ static int begin_some(struct batch *b, unsigned int parallel, struct error *err)
 		    t->state == TRANSFER_DONE ||
 		    (t->state == TRANSFER_WAITING && clock_mono_us() < t->wake_us))
 			continue;
-		if (!t->easy)
-			t->easy = curl_easy_init();
-		if (!t->easy)
-			return error_errno(err, -ENOMEM, "ask for %s", t->fetch->what);
 		r = begin_attempt(t, b->multi, err);
 		if (r < 0)
 			return r;

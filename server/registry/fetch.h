@@ -6,13 +6,14 @@
  *
  * Credentials go to the registry itself and to the realm that it names, never to where it
  * redirects. A redirect leads to https only (http where the registry itself is asked by http), and
- * to no address of a private network unless the registry has one itself.
+ * to no address that is nearer than the registry's own (address.h).
  */
 #pragma once
 
 #include <stdint.h>
 
 #include "server/ops/op.h"
+#include "server/registry/address.h"
 #include "server/registry/credentials.h"
 #include "server/registry/reference.h"
 
@@ -38,7 +39,7 @@ struct registry {
 	struct op *op;
 	char base[REFERENCE_HOST_MAX + 16]; /* "https://registry-1.docker.io" */
 	bool plain;                         /* http is fine */
-	bool private_fine;                  /* it has a private address itself */
+	enum address_reach reach;           /* its own; public behind a proxy */
 	bool known_credentials;             /* looked for already */
 	bool has_credentials;
 	struct credentials credentials;
@@ -68,6 +69,7 @@ struct fetch {
 	const char *what;         /* for errors: "manifest", "layer 3 of 5" */
 	uint64_t max;             /* more bytes than this are refused */
 	bool exact;               /* and fewer */
+	bool own;        /* a whole URL, but what was asked for: it may be at any address */
 	bool with_basic; /* the credentials themselves rather than a token: for the realm */
 	const struct fetch_sink *sink;
 	void *data;

@@ -4,7 +4,6 @@
 
 #include <curl/curl.h>
 #include <inttypes.h>
-#include <sys/socket.h>
 
 #include "server/registry/fetch.h"
 
@@ -19,6 +18,8 @@ struct transfer {
 	enum transfer_state state;
 	char url[FETCH_URL_MAX];
 	bool at_registry; /* the URL is the registry's own */
+	bool asked_for;   /* it is what was asked for, not what we were sent to */
+	bool by_proxy;
 	unsigned int redirects;
 	unsigned int challenges;
 	unsigned int tries;     /* in a row that brought nothing */
@@ -37,6 +38,3 @@ struct transfer {
 	unsigned int retry_after_s;
 	char why[CURL_ERROR_SIZE];
 };
-
-/* Loopback, link-local, of a private network, or of no kind that is known. */
-bool address_is_private(const struct sockaddr *address);

@@ -9,9 +9,9 @@
 
 #include "lib/base/cleanup.h"
 #include "lib/base/fs.h"
+#include "server/registry/address.h"
 #include "server/registry/auth.h"
 #include "server/registry/document.h"
-#include "server/registry/transfer.h"
 #include "tests/unit/test.h"
 
 #define HEX  "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -294,39 +294,104 @@ static void credentials_come_from_the_owners_file(void **state)
 	(void)!remove_tree_at(AT_FDCWD, folder);
 }
 
-static void private_addresses_are_known(void **state)
+static void addresses_have_a_reach(void **state)
 {
 	static const struct {
 		const char *text;
-		bool is_private;
+		enum address_reach reach;
 	} cases[] = {
-		{ "127.0.0.1", true },   { "10.1.2.3", true },     { "172.16.0.1", true },
-		{ "172.31.9.9", true },  { "192.168.1.1", true },  { "169.254.169.254", true },
-		{ "100.64.0.1", true },  { "0.0.0.0", true },      { "8.8.8.8", false },
-		{ "172.32.0.1", false }, { "100.128.0.1", false },
+		{ "127.0.0.1", REACH_LOOPBACK },
+		{ "0.0.0.0", REACH_LOOPBACK },
+		{ "10.1.2.3", REACH_PRIVATE },
+		{ "172.16.0.1", REACH_PRIVATE },
+		{ "172.32.0.1", REACH_PUBLIC },
+		{ "192.168.1.1", REACH_PRIVATE },
+		{ "192.169.1.1", REACH_PUBLIC },
+		{ "100.64.0.1", REACH_PRIVATE },
+		{ "169.254.169.254", REACH_LINK },
+		{ "8.8.8.8", REACH_PUBLIC },
+		{ "::1", REACH_LOOPBACK },
+		{ "[::]", REACH_LOOPBACK },
+		{ "[fe80::1%25eth0]", REACH_LINK },
+		{ "fd00::1", REACH_PRIVATE },
+		{ "::ffff:10.0.0.1", REACH_PRIVATE },
+		{ "[::ffff:169.254.169.254]", REACH_LINK },
+		{ "64:ff9b::7f00:1", REACH_LOOPBACK },
+		{ "2606:4700::1", REACH_PUBLIC },
+		{ "example.org", REACH_PUBLIC },
+		{ "10.0.0.1.example.org", REACH_PUBLIC },
 	};
-	static const struct {
-		const char *text;
-		bool is_private;
-	} v6[] = { { "::1", true },
-		   { "fe80::1", true },
-		   { "fd00::1", true },
-		   { "::ffff:10.0.0.1", true },
-		   { "2606:4700::1", false } };
+	struct sockaddr_in v4 = { .sin_family = AF_INET };
+	struct sockaddr other = { .sa_family = AF_UNIX };
 
 	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		if (address_reach_of_host(cases[i].text) != cases[i].reach)
+			fail_msg("%s", cases[i].text);
+	assert_int_equal(inet_pton(AF_INET, "192.168.7.7", &v4.sin_addr), 1);
+	assert_int_equal(address_reach((struct sockaddr *)&v4), REACH_PRIVATE);
+	assert_int_equal(address_reach(&other), REACH_LOOPBACK);
+}
+
+static void nobody_sends_us_nearer_than_himself(void **state)
+{
+	static const bool allowed[4][4] = {
+		[REACH_PUBLIC] = { [REACH_PUBLIC] = true },
+		[REACH_PRIVATE] = { [REACH_PUBLIC] = true, [REACH_PRIVATE] = true },
+		[REACH_LOOPBACK] = { [REACH_PUBLIC] = true,
+				     [REACH_PRIVATE] = true,
+				     [REACH_LOOPBACK] = true },
+		[REACH_LINK] = { [REACH_PUBLIC] = true,
+				 [REACH_PRIVATE] = true,
+				 [REACH_LINK] = true },
+	};
+
+	(void)state;
+	for (size_t own = 0; own < 4; own++)
+		for (size_t other = 0; other < 4; other++)
+			assert_int_equal(
+				address_allowed((enum address_reach)own, (enum address_reach)other),
+				allowed[own][other]);
+}
+
+static void proxies_come_from_the_environment(void **state)
+{
+	static const struct {
+		const char *except, *host;
+		bool found;
+	} cases[] = {
+		{ "", "example.org", true },
+		{ "*", "example.org", false },
+		{ "example.org", "example.org", false },
+		{ "other.org,.example.org", "a.example.org", false },
+		{ "other.org, example.org", "A.Example.org", false },
+		{ "example.org", "badexample.org", true },
+		{ "10.0.0.0/8", "10.9.8.7", false },
+		{ "10.0.0.0/15", "10.2.0.1", true },
+		{ "10.0.0.0/99,10.0.0.0/", "10.0.0.1", true },
+		{ "fd00::/8", "[fd12::1]", false },
+		{ "", "127.0.0.1", false },
+		{ "", "localhost", false },
+	};
+	char proxy[64] = "";
+
+	(void)state;
+	unsetenv("no_proxy");
+	unsetenv("all_proxy");
+	unsetenv("https_proxy");
+	setenv("HTTPS_PROXY", "http://10.0.0.1:3128", 1);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct sockaddr_in a = { .sin_family = AF_INET };
-
-		assert_int_equal(inet_pton(AF_INET, cases[i].text, &a.sin_addr), 1);
-		assert_int_equal(address_is_private((struct sockaddr *)&a), cases[i].is_private);
+		setenv("NO_PROXY", cases[i].except, 1);
+		if (proxy_find(true, cases[i].host, proxy, sizeof(proxy)) != cases[i].found)
+			fail_msg("%s but not %s", cases[i].host, cases[i].except);
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(v6); i++) {
-		struct sockaddr_in6 a = { .sin6_family = AF_INET6 };
-
-		assert_int_equal(inet_pton(AF_INET6, v6[i].text, &a.sin6_addr), 1);
-		assert_int_equal(address_is_private((struct sockaddr *)&a), v6[i].is_private);
-	}
+	setenv("NO_PROXY", "", 1);
+	assert_true(proxy_find(true, "example.org", proxy, sizeof(proxy)));
+	assert_string_equal(proxy, "http://10.0.0.1:3128");
+	assert_false(proxy_find(true, "example.org", proxy, 5));
+	unsetenv("http_proxy");
+	setenv("HTTP_PROXY", "http://evil", 1);
+	assert_false(proxy_find(false, "example.org", proxy, sizeof(proxy)));
 }
 
 int main(void)
@@ -342,7 +407,9 @@ int main(void)
 		cmocka_unit_test(wrong_configurations_are_refused),
 		cmocka_unit_test(challenges_are_read),
 		cmocka_unit_test(credentials_come_from_the_owners_file),
-		cmocka_unit_test(private_addresses_are_known),
+		cmocka_unit_test(addresses_have_a_reach),
+		cmocka_unit_test(nobody_sends_us_nearer_than_himself),
+		cmocka_unit_test(proxies_come_from_the_environment),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
