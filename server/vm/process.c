@@ -125,7 +125,10 @@ static bool explain_end(struct vm *vm, int status)
 	char text[256] = "";
 	char why[160];
 
-	if (status > 0) {
+	if (status != 0 && cgroup_ran_out(vm->vms->c.cgroup_dir, vm->row.id)) {
+		clean = false;
+		reason = "the kernel ended the monitor, which needed more memory than its limit";
+	} else if (status > 0) {
 		clean = false;
 		reason = text;
 		vm->driver->explain_exit(&vm->boot.config, status, text, sizeof(text));

@@ -178,6 +178,20 @@ void cgroup_remove(const char *dir, const char *id)
 		(void)rmdir(vm);
 }
 
+bool cgroup_ran_out(const char *dir, const char *id)
+{
+	static const char key[] = "oom_kill ";
+	autofree char *vm = dir ? dir_of(dir, id) : NULL;
+	autofree char *path = vm ? path_join(vm, "memory.events") : NULL;
+	autofree char *text = NULL;
+	const char *found;
+
+	if (!path || read_file(path, TEXT_MAX, &text, NULL) < 0)
+		return false;
+	found = strstr(text, key);
+	return found && strtoull(found + strlen(key), NULL, 10) > 0;
+}
+
 bool cgroup_holds(pid_t pid, const char *id)
 {
 	autofree char *text = NULL;

@@ -36,5 +36,9 @@ int cgroup_join(const char *procs, const struct proc *proc, struct error *err) M
 /* Once its process has ended. `dir` NULL, and one that is not there, are fine. */
 void cgroup_remove(const char *dir, const char *id);
 
+/* Whether the kernel has ended a process of the VM because its memory was at the limit. `dir` NULL:
+ * no. */
+bool cgroup_ran_out(const char *dir, const char *id);
+
 /* Whether process `pid` is in a cgroup of that VM, made here or by the helper. */
 bool cgroup_holds(pid_t pid, const char *id);
