@@ -231,6 +231,50 @@ describe("the dashboard", { skip: built ? false : "web/dist is not built", timeo
 		await context.close();
 	});
 
+	it("takes spans of time as people write them", async () => {
+		const { page, context } = await visit(["--rate", "0"], "#/vms/web/settings");
+		const field = page.getByLabel("Stop when idle for");
+		await field.fill("soon");
+		await page.getByText("A number with s, m, h or d").waitFor();
+		assert.equal(await page.getByRole("button", { name: "Save" }).isDisabled(), true);
+		await field.fill("90m");
+		await page.getByText("1 h 30 min.").waitFor();
+		await page.getByText("banger vm set web --idle-stop 5400s").waitFor();
+		await page.getByRole("button", { name: "Save" }).click();
+		await page.getByText("web is changed").waitFor();
+		assert.equal(await field.inputValue(), "90m");
+		await context.close();
+	});
+
+	it("keeps signed-in browsers apart from tokens, and signs all others out", async () => {
+		const { page, context, fixture } = await visit(["--rate", "0"], "#/tokens");
+		for (const name of ["dashboard-one1", "dashboard-two2", "dashboard-me33"]) await fetch(`${fixture.url}/tokens`, { method: "POST", body: JSON.stringify({ name, scope: "admin", ttl_s: 40_000 }) });
+		await page.route("**/session", (route) => route.fulfill({ json: { principal: "token:dashboard-me33", scope: "admin", cookie: true } }));
+		await page.reload();
+		const rows = page.getByRole("row", { name: /admin/ });
+		await page.getByRole("row", { name: /^this one/ }).waitFor();
+		assert.equal(await rows.count(), 3);
+		assert.equal(await page.getByText("dashboard-").count(), 0);
+		await page.getByRole("button", { name: "Sign out 2 others" }).click();
+		await page.getByRole("dialog").getByText("banger open").waitFor();
+		await page.getByRole("button", { name: "Sign out", exact: true }).click();
+		await page.getByText("one1").waitFor({ state: "detached" });
+		const { items } = await (await fetch(`${fixture.url}/tokens`)).json();
+		assert.deepEqual(items.map((t) => t.name), ["ci", "grafana", "dashboard-me33"]);
+		await context.close();
+	});
+
+	it("narrows the events of a VM down", async () => {
+		const { page, context, fixture } = await visit(["--rate", "0"], "#/vms/web");
+		await fetch(`${fixture.url}/vms/web/stop`, { method: "POST" });
+		await page.getByRole("link", { name: "Events" }).last().click();
+		await page.locator(".events tbody tr", { hasText: "vm.state" }).first().waitFor();
+		await page.getByRole("button", { name: "operation", exact: true }).click();
+		await page.locator(".events tbody tr", { hasText: "vm.state" }).first().waitFor({ state: "detached" });
+		assert.match(page.url(), /q=kind%3Aoperation/);
+		await context.close();
+	});
+
 	it("shows each result when some of many fail", async () => {
 		const { page, context } = await visit(["--rate", "0"]);
 		for (const name of ["docs", "api"]) await page.getByLabel(`Select ${name}`, { exact: true }).click();
@@ -345,7 +389,9 @@ describe("the dashboard", { skip: built ? false : "web/dist is not built", timeo
 	it("teaches where there is nothing yet", async () => {
 		const { page, context, fixture } = await visit(["--empty"]);
 		await page.getByText("No virtual machines yet").waitFor();
-		assert.match(await page.locator(".command").first().innerText(), new RegExp(`curl ${fixture.url}/vms`));
+		const [cli, curl] = await page.locator(".command").allInnerTexts();
+		assert.match(cli, /^banger vm create --name first/);
+		assert.match(curl, new RegExp(`curl ${fixture.url}/vms`));
 		await page.goto(`${fixture.url}/#/images`);
 		await page.getByText("No image yet").waitFor();
 		await page.getByText("No kernel yet").waitFor();

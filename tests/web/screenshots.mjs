@@ -50,6 +50,7 @@ const PAGES = [
 	["vm-console", `#/vms/${vm}/console`, async (page) => rest(page, 1200)],
 	["vm-terminal", `#/vms/${vm}/terminal`, async (page) => {
 		await page.locator(".term-tab .shape.tone-ok").first().waitFor();
+		await page.locator(".xterm-rows", { hasText: "#" }).waitFor();
 		await page.locator(".xterm-helper-textarea").focus();
 		await page.keyboard.type("uname -srm; ls --color -l /srv/app; df -h /");
 		await page.keyboard.press("Enter");

@@ -37,6 +37,8 @@ export class Server {
 		const log = openSync(`${this.home}/server.log`, "a");
 		this.child = spawn(PROGRAM, ["--home", this.home, "--listen", `127.0.0.1:${this.port}`, "--web", `${root}web/dist`], {
 			stdio: ["ignore", log, log],
+			/* guests get copies of some files of the owner, such as .gitconfig: what a person has there is no part of a test */
+			env: { ...process.env, HOME: this.home },
 		});
 		this.ended = new Promise((done) => this.child.once("exit", done));
 		const until = Date.now() + START_MS;

@@ -88,9 +88,7 @@ describe("the dashboard on the real server", { skip: haveServer ? false : "bange
 		assert.ok(guest.memory_total_bytes < 256 * 1048576);
 		await page.getByText("banger workspace prepare first .").waitFor();
 		const empty = Buffer.alloc(10_240).toString("latin1");
-		const put = await server.api("PUT", "/vms/first/files/root/repo?tar=true&parents=true", empty, { "Content-Type": "application/x-tar" });
-		assert.ok(put.status < 300, JSON.stringify(put.body));
-		const made = await server.api("POST", "/vms/first/workspace?if_exists=keep&source=/src/app&host=laptop&branch=fix", empty, { "Content-Type": "application/x-tar" });
+		const made = await server.api("POST", "/vms/first/workspace?path=/srv/repo&source=/src/app&host=laptop&branch=fix", empty, { "Content-Type": "application/x-tar" });
 		assert.equal(made.status, 201, JSON.stringify(made.body));
 		await page.reload();
 		const workspace = page.locator(".card", { has: page.getByRole("heading", { name: "Workspace" }) });
@@ -99,7 +97,6 @@ describe("the dashboard on the real server", { skip: haveServer ? false : "bange
 		/* the little image has no git: it says so, and what to do */
 		await page.getByRole("dialog").locator(".problem", { hasText: /git/ }).waitFor(WAIT);
 		await page.keyboard.press("Escape");
-		await server.api("POST", "/vms/first/exec", { argv: ["rm", "-rf", "/root/repo"] });
 	});
 
 	it("runs commands and shows output, errors and exit codes", async () => {
@@ -361,6 +358,7 @@ describe("the dashboard on the real server", { skip: haveServer ? false : "bange
 		await page.getByLabel("Name", { exact: true }).fill("e2e");
 		await page.getByLabel(/^read/).check();
 		await page.getByRole("button", { name: "Create" }).click();
+		await page.getByText("This is shown once").waitFor();
 		const token = (await page.locator(".dialog .command code").first().innerText()).trim();
 		await page.getByRole("button", { name: "I have it" }).click();
 		const get = (method) => fetch(`${server.url}/vms`, { method, headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json" }, ...(method === "POST" ? { body: "{}" } : {}) });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from "vitest";
-import { ago, bytes, clock, count, duration, instant, mib, percent, plural, shortDigest, span } from "../src/lib/format";
+import { ago, bytes, clock, count, duration, instant, mib, percent, parseSpan, plural, shortDigest, span, spanText } from "../src/lib/format";
 
 describe("format", () => {
 	it.each([
@@ -51,4 +51,16 @@ describe("format", () => {
 	});
 
 	it("shortens digests", () => expect(shortDigest("sha256:0123456789abcdef0")).toBe("0123456789ab"));
+});
+
+describe("spans of time", () => {
+	it("are written as the CLI takes them, without loss", () => {
+		expect([0, 45, 5400, 3600, 172_800].map(spanText)).toEqual(["0", "45s", "90m", "1h", "2d"]);
+		for (const s of [1, 59, 60, 3601, 86_400, 90_061]) expect(parseSpan(spanText(s))).toBe(s);
+	});
+
+	it("are read with and without a unit", () => {
+		expect(["90", "15m", " 2H ", "1h 30m", "7d", ""].map(parseSpan)).toEqual([90, 900, 7200, 5400, 604_800, undefined]);
+		for (const wrong of ["soon", "5 weeks", "-1h", "1.5h", "h"]) expect(parseSpan(wrong)).toBeNaN();
+	});
 });

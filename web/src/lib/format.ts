@@ -55,6 +55,23 @@ export function span(ms: number): string {
 	return match?.[1] ?? text;
 }
 
+const UNITS: [string, number][] = [["d", 86_400], ["h", 3600], ["m", 60], ["s", 1]];
+
+/** Seconds as the CLI takes them, in the largest unit that loses nothing: 5400 -> "90m", 0 -> "0". */
+export function spanText(seconds: number): string {
+	const [unit, size] = UNITS.find(([, n]) => seconds % n === 0) ?? ["s", 1];
+	return seconds === 0 ? "0" : `${seconds / size}${unit}`;
+}
+
+/** Seconds of "90", "15m", "2h", "7d" or "1h 30m"; NaN for anything else, undefined for nothing. */
+export function parseSpan(text: string): number | undefined {
+	const given = text.trim().toLowerCase();
+	if (given === "") return undefined;
+	if (/^\d+$/.test(given)) return Number(given);
+	if (!/^(\d+\s*[dhms]\s*)+$/.test(given)) return NaN;
+	return [...given.matchAll(/(\d+)\s*([dhms])/g)].reduce((sum, [, n, unit]) => sum + Number(n) * (UNITS.find(([u]) => u === unit)?.[1] ?? NaN), 0);
+}
+
 /** "just now", "5 min ago", "in 2 h". */
 export function ago(then: number, now: number): string {
 	const ms = now - then;

@@ -135,12 +135,12 @@ export function Copy({ text, what }: { text: string; what: string }) {
 	return <Button kind="quiet" class="copy" icon="copy" title={`Copy ${what}`} onClick={() => void copyText(text, what)} />;
 }
 
-/** A command to take away. */
+/** A command to take away. A long one breaks between its words, not at the hyphens of an option. */
 export function Command({ text, what = "command" }: { text: string; what?: string }) {
 	return (
 		<div class="command">
 			<pre tabIndex={0} aria-label={what}>
-				<code>{text}</code>
+				<code>{text.split(/(\s+)/).map((part, i) => (i % 2 ? part : <span key={i} class="w">{part}</span>))}</code>
 			</pre>
 			<Copy text={text} what={what} />
 		</div>

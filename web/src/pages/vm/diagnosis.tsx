@@ -22,21 +22,22 @@ export function DiagnosisCard({ vm }: { vm: Vm }) {
 		};
 	}, [vm.id, vm.since]);
 	if (!found) return null;
+	const rows: [string, string][] = [
+		/* the reason stands at the top of the page */
+		...(found.reason && found.reason !== vm.reason ? [["Reason", found.reason] as [string, string]] : []),
+		...(found.stage ? [["Stage", found.stage] as [string, string]] : []),
+		...(found.error && found.error !== found.reason ? [["Error", found.error] as [string, string]] : []),
+		...(found.vmm_exit && found.vmm_exit !== vm.reason ? [["VMM", found.vmm_exit] as [string, string]] : []),
+	];
+	if (rows.length === 0 && found.console.length === 0) return null;
 	return (
 		<Card
-			title="Why it failed"
+			title={rows.length ? "Why it failed" : "Its last words"}
 			actions={can("vm_logs") && <LinkButton label="Console" icon="logs" href={href(["vms", vm.name, "console"])} />}
 		>
-			<Details
-				rows={[
-					["Reason", found.reason || "–"],
-					...(found.stage ? [["Stage", found.stage] as [string, string]] : []),
-					...(found.error && found.error !== found.reason ? [["Error", found.error] as [string, string]] : []),
-					...(found.vmm_exit ? [["VMM", found.vmm_exit] as [string, string]] : []),
-				]}
-			/>
+			{rows.length > 0 && <Details rows={rows} />}
 			{found.console.length > 0 && (
-				<div class="command last-words">
+				<div class={`command${rows.length ? " last-words" : ""}`}>
 					<pre tabIndex={0} aria-label="Last lines of the console"><code>{found.console.slice(-LINES).map(strip).join("\n")}</code></pre>
 				</div>
 			)}

@@ -7,6 +7,7 @@ import { can, hasField, schemaOf } from "../../api/capabilities";
 import { problemOf } from "../../api/validate";
 import { sentence } from "../../actions/actions";
 import type { Hold, Vm, VmUpdate } from "../../api/types";
+import { duration, parseSpan, spanText } from "../../lib/format";
 import { curl, quote } from "../../lib/shell";
 import { putVm } from "../../store/live";
 import { endpoint } from "../create/example";
@@ -37,11 +38,15 @@ export function setCommand(vm: Vm, body: VmUpdate): string {
 	return ["banger vm set", quote(vm.name), ...options].join(" ");
 }
 
+type SpanField = "ttl_s" | "idle_stop_s" | "idle_suspend_s";
+
 const number = (text: string): number | undefined => (text.trim() === "" ? undefined : Number(text));
 
 export function SettingsTab({ vm }: { vm: Vm }) {
 	const [change, setChange] = useState<VmUpdate>({});
 	const [labels, setLabels] = useState(labelText(vm.labels));
+	/* spans of time as they are typed */
+	const [spans, setSpans] = useState<Partial<Record<SpanField, string>>>({});
 	const [refused, setRefused] = useState<Error | null>(null);
 	const [busy, setBusy] = useState(false);
 	const cold = ["stopped", "created", "failed"].includes(vm.state);
@@ -57,6 +62,7 @@ export function SettingsTab({ vm }: { vm: Vm }) {
 	};
 	const wrong = (field: keyof VmUpdate): string | undefined => {
 		const property = schema?.properties?.[field];
+		if (Number.isNaN(body[field])) return field.endsWith("_s") ? "A number with s, m, h or d: 90s, 15m, 2h, 7d." : "A number.";
 		if (field === "disk_mib" && body.disk_mib !== undefined && body.disk_mib < vm.disk_mib) return "A disk only grows.";
 		return (property && problemOf(body[field], property)) ?? (refused instanceof ApiError ? refused.at(`/${field}`) : undefined);
 	};
@@ -66,6 +72,7 @@ export function SettingsTab({ vm }: { vm: Vm }) {
 		try {
 			putVm(await call("patch", "/vms/{vm}", { params: { vm: vm.id }, body }));
 			setChange({});
+			setSpans({});
 			toast({ tone: "ok", title: `${vm.name} is changed` });
 		} catch (error) {
 			setRefused(error instanceof Error ? error : new Error(String(error)));
@@ -73,7 +80,25 @@ export function SettingsTab({ vm }: { vm: Vm }) {
 			setBusy(false);
 		}
 	};
-	const numeric = (field: "vcpus" | "memory_mib" | "disk_mib" | "ttl_s" | "idle_stop_s" | "idle_suspend_s", label: string, help: string, now: number | undefined): ComponentChildren =>
+	const timed = (field: SpanField, label: string, help: string, now: number | undefined): ComponentChildren => {
+		const text = spans[field] ?? (now === undefined ? "" : spanText(now));
+		const seconds = parseSpan(text);
+		return (
+			hasField("VmUpdate", field) && (
+				<Row id={field} label={label} help={`${seconds ? `${duration(seconds * 1000)}. ` : ""}${help}`} wrong={wrong(field)}>
+					<input
+						id={`set-${field}`} class="input num" aria-describedby={`set-${field}-note`} placeholder="90s, 15m, 2h or 7d" spellcheck={false} autocomplete="off"
+						value={text} aria-invalid={Boolean(wrong(field))}
+						onInput={(e) => {
+							setSpans({ ...spans, [field]: e.currentTarget.value });
+							set({ [field]: parseSpan(e.currentTarget.value) });
+						}}
+					/>
+				</Row>
+			)
+		);
+	};
+	const numeric = (field: "vcpus" | "memory_mib" | "disk_mib", label: string, help: string, now: number | undefined): ComponentChildren =>
 		hasField("VmUpdate", field) && (
 			<Row id={field} label={label} help={help} wrong={wrong(field)}>
 				<input
@@ -96,20 +121,20 @@ export function SettingsTab({ vm }: { vm: Vm }) {
 					}}
 				>
 					<Card title="At any time">
-						<div class="stack form">
+						<div class="stack form settings-grid">
 							<Row id="labels" label="Labels" help="As key=value, with spaces between them." wrong={wrong("labels")}>
 								<input id="set-labels" class="input mono" aria-describedby="set-labels-note" value={labels} spellcheck={false} onInput={(e) => { setRefused(null); setLabels(e.currentTarget.value); }} />
 							</Row>
-							{numeric("ttl_s", "Delete after, seconds", vm.expires ? "From now on; 0 takes the end away." : "From now on. It has no end now.", undefined)}
-							{numeric("idle_stop_s", "Stop when idle for, seconds", "Without a command, terminal, tunnel or hold; 0 for never.", vm.idle_stop_s ?? 0)}
-							{numeric("idle_suspend_s", "Suspend when idle for, seconds", "Its memory goes to disk, and it goes on where it was; 0 for never.", vm.idle_suspend_s ?? 0)}
+							{timed("ttl_s", "Delete after", vm.expires ? "From now on; 0 takes the end away." : "From now on. It has no end now.", undefined)}
+							{timed("idle_stop_s", "Stop when idle for", "Without a command, terminal, tunnel or hold; 0 for never.", vm.idle_stop_s ?? 0)}
+							{timed("idle_suspend_s", "Suspend when idle for", "Its memory goes to disk, and it goes on where it was; 0 for never.", vm.idle_suspend_s ?? 0)}
 							{hasField("VmUpdate", "wake") && (
 								<Switch label="Whoever uses it while it is suspended wakes it" checked={(change.wake ?? vm.wake ?? "auto") === "auto"} onChange={(on) => set({ wake: on ? "auto" : "never" })} />
 							)}
 						</div>
 					</Card>
 					<Card title="While it is stopped" actions={!cold && <span class="dim">it is {vm.state}</span>}>
-						<div class="stack form">
+						<div class="stack form settings-grid">
 							{numeric("vcpus", "Processors", "", vm.vcpus)}
 							{numeric("memory_mib", "Memory, MiB", "", vm.memory_mib)}
 							{numeric("disk_mib", "Disk, MiB", "A disk only grows.", vm.disk_mib)}
@@ -121,7 +146,7 @@ export function SettingsTab({ vm }: { vm: Vm }) {
 					{refused && <p class="problem" role="alert">{sentence(refused)}</p>}
 					<div class="row">
 						<Button type="submit" kind="primary" label="Save" busy={busy} disabled={!changed || !valid} />
-						{changed && <Button kind="quiet" label="Undo" onClick={() => { setChange({}); setLabels(labelText(vm.labels)); setRefused(null); }} />}
+						{changed && <Button kind="quiet" label="Undo" onClick={() => { setChange({}); setSpans({}); setLabels(labelText(vm.labels)); setRefused(null); }} />}
 					</div>
 				</form>
 			</div>

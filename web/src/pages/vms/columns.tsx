@@ -56,6 +56,7 @@ function part(used: number, limitMib: number): string {
 }
 
 const PORTS_SHOWN = 2;
+const LABELS_SHOWN = 2;
 
 function Ports({ vm }: { vm: Vm }) {
 	const forwards = usage.value.get(vm.id)?.forwards ?? [];
@@ -87,7 +88,7 @@ export const COLUMNS: Column[] = [
 		cell: (vm) => (
 			<>
 				<VmState vm={vm} />
-				{vm.reason && <span class="clip dim small reason" title={vm.reason}>{vm.reason}</span>}
+				{vm.state === "failed" && vm.reason && <span class="clip dim small reason" title={vm.reason}>{vm.reason}</span>}
 			</>
 		),
 	},
@@ -96,13 +97,13 @@ export const COLUMNS: Column[] = [
 		cell: (vm) => <span class="clip" title={vm.image}>{vm.image}</span>,
 	},
 	{
-		id: "labels", label: "Labels", width: "minmax(100px, 1.5fr)", spare: 3, initial: true,
+		id: "labels", label: "Labels", width: "minmax(110px, 1.4fr)", spare: 3, initial: true,
 		cell: (vm, filter) => (
 			<span class="labels">
-				{Object.entries(vm.labels).slice(0, 3).map(([name, value]) => (
+				{Object.entries(vm.labels).slice(0, LABELS_SHOWN).map(([name, value]) => (
 					<Label key={name} name={name} value={value} onClick={() => filter("label", `${name}=${value}`)} />
 				))}
-				{Object.keys(vm.labels).length > 3 && <span class="dim small">+{Object.keys(vm.labels).length - 3}</span>}
+				{Object.keys(vm.labels).length > LABELS_SHOWN && <span class="dim small" title={Object.entries(vm.labels).map(([k, v]) => `${k}=${v}`).join(" ")}>+{Object.keys(vm.labels).length - LABELS_SHOWN}</span>}
 			</span>
 		),
 	},
@@ -149,7 +150,7 @@ export const COLUMNS: Column[] = [
 		},
 	},
 	{
-		id: "uptime", label: "Up for", width: "88px", spare: 2, right: true, initial: true,
+		id: "uptime", label: "Up for", width: "80px", spare: 2, right: true, initial: true,
 		key: (vm) => (alive(vm) ? (instant(vm.started) ?? 0) : Infinity),
 		cell: (vm) => (alive(vm) ? <Since from={vm.started} /> : <span class="dim">–</span>),
 	},

@@ -26,7 +26,7 @@ import { PhonePreferences } from "../../shell/nav";
 import { COLUMNS, INITIAL, VmState, alive, chosenColumns, fitting, sorted, steady, type Column } from "./columns";
 import { Heads } from "./heads";
 import { prune } from "./prune";
-import { createExample, endpoint } from "../create/example";
+import { createExamples, endpoint } from "../create/example";
 import "./vms.css";
 
 const FIELDS: Fields<Vm> = {
@@ -468,7 +468,7 @@ function NoVms() {
 				action={can("vm_create") && <LinkButton kind="primary" icon="plus" label="Create the first one" href={href(["create"])} />}
 			>
 				<p>A VM is a machine of its own: its own kernel, its own disk, gone without a trace when you delete it. From a shell:</p>
-				<Command text={createExample()} />
+				<div class="stack tight">{createExamples().map((text) => <Command key={text} text={text} />)}</div>
 			</Empty>
 		</div>
 	);
