@@ -3,6 +3,10 @@
  * How the dashboard starts with 1,000 VMs of which 20 change every second: when the first rows stand, and the longest
  * tasks of the page's main thread while it starts and later, in time on the clock and in time of the processor. Then the
  * same of the page of events. Not a test: look at the medians, on a machine that does nothing else.
+ *
+ *     node measure.mjs [--memory minutes]
+ *
+ * --memory: nothing but what the page's heap holds, after a collection, as the minutes go by.
  */
 import { openBrowser, openPage, startFixture } from "./lib.mjs";
 
@@ -47,8 +51,31 @@ async function round(browser, url) {
 	return { rows, start: start.wall, startCpu: start.cpu, steady: steady.wall, steadyCpu: steady.cpu, busy: steady.busy / (STEADY_MS / 1000), events: events.wall, eventsCpu: events.cpu, eventsBusy: events.busy / (STEADY_MS / 1000) };
 }
 
+/** Every half minute what is alive in the heap, and how many nodes and listeners the page has. */
+async function memory(browser, url, minutes) {
+	const { page, context } = await openPage(browser);
+	const devtools = await context.newCDPSession(page);
+	await devtools.send("Performance.enable");
+	await page.goto(url);
+	await page.getByText("1,000 VMs").waitFor();
+	for (let half = 1; half <= 2 * minutes; half++) {
+		await page.waitForTimeout(30_000);
+		await devtools.send("HeapProfiler.collectGarbage");
+		const { metrics } = await devtools.send("Performance.getMetrics");
+		const of = (name) => metrics.find((m) => m.name === name)?.value ?? 0;
+		console.log(`after ${half / 2} min: ${(of("JSHeapUsedSize") / 1048576).toFixed(1)} MiB, ${of("Nodes")} nodes, ${of("JSEventListeners")} listeners`);
+	}
+	await context.close();
+}
+
 const browser = await openBrowser();
 const fixture = await startFixture("--vms", "1000", "--rate", "20");
+if (process.argv.includes("--memory")) {
+	await memory(browser, `${fixture.url}/`, Number(process.argv[process.argv.indexOf("--memory") + 1]));
+	await browser.close();
+	fixture.stop();
+	process.exit();
+}
 const rounds = [];
 for (let i = 0; i < ROUNDS; i++) rounds.push(await round(browser, `${fixture.url}/`));
 await browser.close();

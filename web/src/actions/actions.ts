@@ -3,12 +3,14 @@
  * What can be done to a VM, as one table: the row menu, the page's buttons, the bulk bar, the
  * palette and "copy as curl" are all drawn from it.
  */
+import { h } from "preact";
 import { call, sketch, ApiError } from "../api/client";
 import { can, schemaOf } from "../api/capabilities";
 import type { Operation, OperationId, Problem, Vm, VmActionBody, VmState } from "../api/types";
 import { putOperation, refreshOperations, refreshVm, refreshVms } from "../store/live";
-import type { RequestSketch } from "../lib/shell";
+import { words, type RequestSketch } from "../lib/shell";
 import { ask } from "../ui/dialog";
+import { AsShell, type Recipe } from "../ui/recipes";
 import { toast } from "../ui/toast";
 import type { IconName } from "../ui/icon";
 import { plural } from "../lib/format";
@@ -104,8 +106,8 @@ export const VM_ACTIONS: VmAction[] = [
 		cli: (names) => `banger vm delete ${names}`,
 		loses: (list) =>
 			list.length === 1
-				? "Its disk and everything written to it are gone for good. The image stays."
-				: "Their disks and everything written to them are gone for good. Images stay.",
+				? "Its disk and everything written to it are gone for good. The image and snapshots stay."
+				: "Their disks and everything written to them are gone for good. Images and snapshots stay.",
 		confirm: "Delete",
 	},
 ];
@@ -188,6 +190,7 @@ export async function perform(action: VmAction, list: Vm[]): Promise<ItemResult[
 			body: action.loses(list) + (list.length > 1 ? ` (${names(list)})` : ""),
 			confirm: `${action.confirm ?? action.label} ${what}`,
 			danger: true,
+			extra: commands(action, list),
 			typed: action.id === "delete" && list.length > 5 ? `delete ${list.length}` : undefined,
 		});
 		if (!sure) return null;
@@ -201,6 +204,16 @@ export async function perform(action: VmAction, list: Vm[]): Promise<ItemResult[
 		toast({ tone: "ok", title: `${action.label}: ${what} accepted` });
 	}
 	return results;
+}
+
+/** What is asked about, as commands, where one request does it. */
+function commands(action: VmAction, list: Vm[]): preact.ComponentChildren {
+	const [first] = list as [Vm];
+	const body = list.length > 1 ? requestForMany(action, list) : undefined;
+	if (list.length > 1 && !body) return undefined;
+	const recipe: Recipe = { label: action.label, request: body ? sketch("post", "/vms/actions", {}, body) : action.request(first) };
+	if (action.cli) recipe.cli = action.cli(words(list.map((vm) => vm.name)));
+	return h(AsShell, { recipe });
 }
 
 function names(list: Vm[]): string {

@@ -200,7 +200,7 @@ export const COLUMNS: Column[] = [
 /** The least that a track needs, in pixels. */
 const least = (column: Column): number => Number(/\d+/.exec(column.width)?.[0] ?? 100);
 const GAP = 10;
-const FRAME = 32 + 72 + 12;
+const FRAME = 32 + 104 + 12;
 
 /** The columns that fit: what can be spared most goes first. */
 export function fitting(columns: Column[], width: number): Column[] {

@@ -269,7 +269,7 @@ function List({ list: wanted, sort, complete }: { list: Vm[]; sort: string; comp
 	]);
 
 	const every = list.length > 0 && list.every((vm) => picked.has(vm.id));
-	const tracks = `32px ${columns.map((c) => c.width).join(" ")} 72px`;
+	const tracks = `32px ${columns.map((c) => c.width).join(" ")} ${phone.value ? 72 : 104}px`;
 	return (
 		<div
 			class="vm-list"
@@ -356,6 +356,7 @@ function Row({ vm, index, columns, selected: on, current, toggle }: {
 				))
 			)}
 			<span role="cell" class="doing">
+				{!phone.value && vm.state === "running" && can("vm_terminal") && <LinkButton kind="quiet" icon="terminal" title={`Terminal of ${vm.name}`} href={href(["vms", vm.name, "terminal"])} />}
 				{quick && can(quick.operation) && fits(quick, vm) && (
 					<Button
 						kind="quiet"
