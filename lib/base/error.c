@@ -19,6 +19,7 @@ static const struct {
 	[ERR_NOT_FOUND] = { "not_found", ENOENT },
 	[ERR_METHOD] = { "method_not_allowed", EOPNOTSUPP },
 	[ERR_EXISTS] = { "exists", EEXIST },
+	[ERR_KEY_REUSED] = { "idempotency_conflict", EEXIST },
 	[ERR_STATE] = { "wrong_state", ESTALE },
 	[ERR_BUSY] = { "busy", EBUSY },
 	[ERR_PRECONDITION] = { "precondition_failed", ESTALE },

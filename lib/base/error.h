@@ -21,7 +21,8 @@ enum error_code {
 	ERR_FORBIDDEN,       /* known caller, not allowed */
 	ERR_NOT_FOUND,
 	ERR_METHOD,         /* the resource exists, the method does not */
-	ERR_EXISTS,         /* a name or key is taken */
+	ERR_EXISTS,         /* a name is taken */
+	ERR_KEY_REUSED,     /* an Idempotency-Key came with another request before */
 	ERR_STATE,          /* not possible in the present state */
 	ERR_BUSY,           /* something else holds it; later is fine */
 	ERR_PRECONDITION,   /* If-Match and friends */

@@ -171,7 +171,7 @@ static int check_from(struct vm_exec *exec, uint64_t from, struct error *err)
 {
 	if (from <= vm_exec_end(exec))
 		return 0;
-	return error_set(err, ERR_INVALID, "exec %s has written %llu bytes so far",
+	return error_set(err, ERR_INVALID, "?from: exec %s has written %llu bytes so far",
 			 vm_exec_row(exec)->id, (unsigned long long)vm_exec_end(exec));
 }
 

@@ -169,7 +169,9 @@ static int promote_vm(struct http_request *req, struct api *api, const char *ref
 	if (!name)
 		return error_set(err, ERR_INVALID, "/name: an image of a VM needs one");
 	r = vms_get(api->vms, ref, &vm, err);
-	return r < 0 ? r : vm_promote(vm, name, http_principal(req), ret_op, err);
+	if (r < 0)
+		return error_wrap(err, "/from_vm");
+	return vm_promote(vm, name, http_principal(req), ret_op, err);
 }
 
 void api_image_create(struct http_request *req, void *context)

@@ -164,8 +164,8 @@ void api_vm_restore(struct http_request *req, void *context)
 	struct error err;
 	int r = vms_get(api->vms, http_param(req, "vm"), &vm, &err);
 
-	if (r == 0)
-		r = find(api, id, &one, &err);
+	if (r == 0 && find(api, id, &one, &err) < 0)
+		r = error_wrap(&err, "/snapshot");
 	if (r == 0)
 		r = vm_restore(vm, one, http_principal(req), &op, &err);
 	if (r < 0)

@@ -236,7 +236,7 @@ static int join_session(struct http_request *req, struct vm *vm, const char *id,
 	if (r == 0 && !vm_exec_row(*ret_exec)->tty)
 		r = error_set(err, ERR_STATE, "exec %s has no terminal", id);
 	if (r == 0 && (uint64_t)api_query_number(req, "from", 0) > vm_exec_end(*ret_exec))
-		r = error_set(err, ERR_INVALID, "exec %s has not written so much", id);
+		r = error_set(err, ERR_INVALID, "?from: exec %s has not written so much", id);
 	if (r == 0 && http_query(req, "rows") && http_query(req, "cols"))
 		vm_exec_resize(*ret_exec, (uint16_t)api_query_number(req, "rows", 24),
 			       (uint16_t)api_query_number(req, "cols", 80));

@@ -104,7 +104,7 @@ int tokens_create(struct tokens *t, const char *name, const char *scope, uint32_
 
 	if (find(t, name))
 		return error_set(err, ERR_EXISTS,
-				 "a token named '%s' exists already; revoke it first", name);
+				 "/name: a token named '%s' exists already; revoke it first", name);
 	if (t->n == TOKENS_MAX)
 		return error_set(err, ERR_NO_ROOM, "there are %d tokens already; revoke some",
 				 (int)TOKENS_MAX);

@@ -145,7 +145,7 @@ static void say_why(const struct patch *p, const struct guest_exec_end *end, str
 				p->path);
 	else if (end->exit_code == NO_COMMIT)
 		(void)error_set(err, ERR_INVALID,
-				"base_commit: there is no commit '%.100s' in %.200s", p->base,
+				"?base_commit: there is no commit '%.100s' in %.200s", p->base,
 				p->path);
 	else
 		(void)error_set(err, ERR_GUEST, "git failed in %.100s: %.300s", p->path,

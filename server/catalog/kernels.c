@@ -94,7 +94,8 @@ int catalog_add_kernel(struct catalog *catalog, const struct kernel_wish *wish, 
 		sha256 = known.sha256;
 	}
 	if (!import && !from)
-		return error_set(err, ERR_INVALID, "no kernel source '%s'; see GET /catalog",
+		return error_set(err, ERR_INVALID,
+				 "/import: no kernel source '%s'; see GET /catalog",
 				 wish->build ? wish->build : wish->import);
 	if (!kernel_wish_name(wish))
 		return error_set(err, ERR_INVALID, "/name: a kernel from a file needs one");

@@ -185,6 +185,9 @@ void intake_run(struct http_request *req);
 
 /* Holds the parameters against the document; what is wrong is added to `v`. */
 void params_check(struct http_request *req, struct violations *v);
+/* Of a 404 the entry of `errors` that tells which part of the path names nothing. New reference;
+ * NULL where that can't be told. */
+json_t *params_missing(const struct http_request *req, const struct error *err);
 /* The server ends. */
 void params_forget(struct http_server *server);
 

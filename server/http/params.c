@@ -141,3 +141,50 @@ void params_check(struct http_request *req, struct violations *v)
 	if (!known && v->count == 0)
 		remember(req, place);
 }
+
+/* "/vms/{vm}/holds" for "hold" of "/vms/{vm}/holds/{hold}", where a GET of that lists them. */
+static const char *listing_of(const struct http_request *req, const struct param *p, char *buf,
+			      size_t size)
+{
+	const struct document *document = req->server->document;
+	size_t len = strlen(p->name);
+	const char *at = req->op->path;
+
+	while ((at = strstr(at, "/{")) != NULL) {
+		if (strncmp(at + 2, p->name, len) == 0 && at[2 + len] == '}')
+			break;
+		at += 2;
+	}
+	if (!at ||
+	    (size_t)snprintf(buf, size, "%.*s", (int)(at - req->op->path), req->op->path) >= size)
+		return NULL;
+	for (size_t i = 0; i < document->n_operations; i++)
+		if (document->operations[i].method == METHOD_GET &&
+		    streq(document->operations[i].path, buf))
+			return buf;
+	return NULL;
+}
+
+json_t *params_missing(const struct http_request *req, const struct error *err)
+{
+	const struct param *p = NULL;
+	char list[128];
+	char remedy[192];
+	json_t *entry;
+
+	if (err->code != ERR_NOT_FOUND || !req->op || strchr("/?", err->msg[0]))
+		return NULL;
+	/* The last one whose value the message has. */
+	for (size_t i = 0; i < req->match.n_values; i++)
+		if (req->match.values[i][0] && strstr(err->msg, req->match.values[i]))
+			p = &req->op->params[i];
+	if (!p)
+		return NULL;
+	entry = json_pack("{s:s, s:s, s:s}", "detail", "names nothing that there is", "in", "path",
+			  "parameter", p->name);
+	if (listing_of(req, p, list, sizeof(list))) {
+		(void)snprintf(remedy, sizeof(remedy), "GET %s lists what there is.", list);
+		(void)json_object_set_new(entry, "remedy", json_string(remedy));
+	}
+	return json_pack("[o]", entry);
+}

@@ -43,7 +43,12 @@ static const struct problem_kind kinds[] = {
 	[ERR_METHOD] = { 405, "Method not allowed", "Use a method from the Allow header.",
 			 "The resource exists, but not with this method." },
 	[ERR_EXISTS] = { 409, "Exists already", "Choose another name, or delete the other one.",
-			 "The name or key is taken." },
+			 "The name is taken." },
+	[ERR_KEY_REUSED] = { 409, "Idempotency-Key used before",
+			     "Send another key with another request; the same key repeats the same "
+			     "request only.",
+			     "A request that differed in method, path or body came with this "
+			     "Idempotency-Key within the last 24 hours." },
 	[ERR_STATE] = { 409, "Not possible in this state",
 			"Look at its state; the detail says which one is needed.",
 			"The resource is in a state in which this can't be done." },
@@ -129,20 +134,24 @@ static json_t *safe_string(const char *text)
 }
 
 /*
- * A message may begin with the JSON pointer of the field that it is about, "/image: no image 'x'":
- * then that is an entry of errors, as if validation had found it.
+ * A message may begin with the JSON pointer of the field that it is about, "/image: no image 'x'",
+ * or with the name of a parameter of the query, "?path: name one": then that is an entry of errors,
+ * as if validation had found it. What others said may begin so by chance.
  */
-static json_t *error_of_message(const char *msg)
+static json_t *error_of_message(const struct error *err)
 {
-	size_t len = strspn(msg, "/_0123456789abcdefghijklmnopqrstuvwxyz");
-	json_t *detail;
-	json_t *pointer;
+	const char *msg = err->msg;
+	size_t len = 1 + strspn(msg + (*msg != '\0'), "/_0123456789abcdefghijklmnopqrstuvwxyz");
+	bool theirs =
+		err->code == ERR_INTERNAL || err->code == ERR_UPSTREAM || err->code == ERR_GUEST;
 
-	if (msg[0] != '/' || strncmp(msg + len, ": ", 2) != 0)
+	if (theirs || (msg[0] != '/' && msg[0] != '?') || strncmp(msg + len, ": ", 2) != 0)
 		return NULL;
-	pointer = json_stringn(msg, len);
-	detail = safe_string(msg + len + 2);
-	return json_pack("[{s:o, s:o}]", "pointer", pointer, "detail", detail);
+	if (msg[0] == '?')
+		return json_pack("[{s:o, s:s, s:o}]", "detail", safe_string(msg + len + 2), "in",
+				 "query", "parameter", json_stringn(msg + 1, len - 1));
+	return json_pack("[{s:o, s:o}]", "pointer", json_stringn(msg, len), "detail",
+			 safe_string(msg + len + 2));
 }
 
 json_t *problem_to_json(const struct error *err, const char *operation, json_t *errors, bool more)
@@ -162,8 +171,8 @@ json_t *problem_to_json(const struct error *err, const char *operation, json_t *
 		(void)json_object_set_new(problem, "operation", json_string(operation));
 	if (errors)
 		(void)json_object_set(problem, "errors", errors);
-	else if (err->code == ERR_INVALID || err->code == ERR_NOT_FOUND || err->code == ERR_EXISTS)
-		(void)json_object_set_new(problem, "errors", error_of_message(err->msg));
+	else
+		(void)json_object_set_new(problem, "errors", error_of_message(err));
 	if (more)
 		(void)json_object_set_new(problem, "truncated", json_true());
 	return problem;

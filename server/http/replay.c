@@ -292,7 +292,7 @@ bool replay_begin(struct http_request *req)
 	}
 	r = live ? 0 : config->replays->find(config->context, req->principal, key, &saved, &err);
 	if (live || (r == 0 && !streq(saved.request_hash, hash)))
-		refuse(req, ERR_EXISTS, "the Idempotency-Key was used for another request");
+		refuse(req, ERR_KEY_REUSED, "the Idempotency-Key was used for another request");
 	else if (r == 0)
 		run = go_on(req, key, &saved);
 	else if (r == -ENOENT)

@@ -546,7 +546,8 @@ void reply_problem(struct http_request *req, const struct error *err, const char
 {
 	static const char *const offered[] = { "application/problem+json", "application/json",
 					       "text/plain" };
-	json_auto_t *problem = problem_to_json(err, operation, errors, more);
+	json_auto_t *missing = errors ? NULL : params_missing(req, err);
+	json_auto_t *problem = problem_to_json(err, operation, errors ? errors : missing, more);
 	int status = problem_kind(err->code)->status;
 	bool text = accept_best(http_header(req, "Accept"), offered, ARRAY_SIZE(offered)) == 2;
 	char *body = NULL;

@@ -6,8 +6,9 @@
  *
  * Known: type, enum, const, minimum, maximum, minLength, maxLength, pattern (extended POSIX; wants
  * a maxLength), format (date-time, int32, int64), items, minItems, maxItems, properties, required,
- * additionalProperties, propertyNames, minProperties, maxProperties, oneOf, anyOf, allOf, $ref.
- * Whole numbers must be written as such: 1.0 is not an integer here.
+ * additionalProperties, propertyNames, minProperties, maxProperties,
+ * dependentRequired, oneOf, anyOf, allOf, $ref. Whole numbers must be written as such: 1.0 is not
+ * an integer here.
  */
 #pragma once
 

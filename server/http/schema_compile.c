@@ -306,6 +306,39 @@ static int kw_all_of(struct compiler *c, const json_t *v)
 	return list(c, v, "allOf", &c->s->all_of);
 }
 
+static int kw_dependent_required(struct compiler *c, const json_t *v)
+{
+	size_t n = 0;
+	size_t i;
+	const char *name;
+	json_t *list_of;
+	json_t *needs;
+	int r;
+
+	json_object_foreach ((json_t *)(uintptr_t)v, name, list_of)
+		n += json_array_size(list_of);
+	if (!n)
+		return fail(c, "dependentRequired must be an object of arrays");
+	c->s->dependents = calloc(n, sizeof(*c->s->dependents));
+	if (!c->s->dependents)
+		return error_errno(c->err, -ENOMEM, "OpenAPI document");
+	json_object_foreach ((json_t *)(uintptr_t)v, name, list_of) {
+		json_array_foreach (list_of, i, needs) {
+			struct schema_dependent *d = &c->s->dependents[c->s->n_dependents];
+
+			if (!json_is_string(needs))
+				return fail(c, "dependentRequired must name properties");
+			r = keep_text(c, name, &d->name);
+			if (r == 0)
+				r = keep_text(c, json_string_value(needs), &d->needs);
+			if (r < 0)
+				return r;
+			c->s->n_dependents++;
+		}
+	}
+	return 0;
+}
+
 static int kw_remedy(struct compiler *c, const json_t *v)
 {
 	return json_is_string(v) ? keep_text(c, json_string_value(v), &c->s->remedy)
@@ -344,6 +377,7 @@ static const struct {
 	{ "oneOf", kw_one_of },
 	{ "anyOf", kw_any_of },
 	{ "allOf", kw_all_of },
+	{ "dependentRequired", kw_dependent_required },
 	{ "x-banger-remedy", kw_remedy },
 	{ "properties", kw_nothing },
 	{ "required", kw_nothing },
@@ -507,6 +541,7 @@ void schema_set_free(struct schema_set *set)
 		if (s->has_pattern)
 			regfree(&s->pattern);
 		free(s->properties);
+		free(s->dependents);
 		free(s->one_of.items);
 		free(s->any_of.items);
 		free(s->all_of.items);

@@ -25,6 +25,12 @@ struct schema_property {
 	bool required;
 };
 
+/* dependentRequired: `name` may be there only with `needs`. */
+struct schema_dependent {
+	const char *name;
+	const char *needs;
+};
+
 struct schema_list {
 	const struct schema **items;
 	size_t n;
@@ -48,6 +54,8 @@ struct schema {
 	struct schema_property *properties; /* sorted by name */
 	size_t n_properties;
 	size_t n_required;
+	struct schema_dependent *dependents;
+	size_t n_dependents;
 	bool closed;                     /* additionalProperties: false */
 	const struct schema *additional; /* NULL: anything */
 	const struct schema *property_names;
@@ -72,3 +80,22 @@ struct schema_set {
 const struct schema_property *schema_property(const struct schema *s, const char *name);
 /* "a string", "null or a whole number" */
 void schema_type_words(unsigned int mask, char *buf, size_t size);
+
+enum { SCHEMA_TEXT_MAX = 384 };
+
+/* The way to a value: a list through the callers' stack frames. It becomes a JSON pointer only when
+ * there is something to say. */
+struct schema_way {
+	const struct schema_way *up;
+	const char *key; /* NULL: index */
+	size_t index;
+};
+
+struct schema_check {
+	struct violations *v;
+	const struct schema_way *way;
+};
+
+/* Adds what is wrong at that place; returns false. */
+bool schema_bad(const struct schema_check *c, const char *remedy, const char *fmt, ...)
+	PRINTF_LIKE(3, 4);

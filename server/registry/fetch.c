@@ -261,7 +261,6 @@ static int set_options(struct transfer *t)
 	     curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_S) == CURLE_OK &&
 	     curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, (long)SLOWEST_BYTES_S) == CURLE_OK &&
 	     curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, (long)s->stall_s) == CURLE_OK &&
-	     curl_easy_setopt(e, CURLOPT_BUFFERSIZE, 256L * 1024) == CURLE_OK &&
 	     curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->headers) == CURLE_OK &&
 	     curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header) == CURLE_OK &&
 	     curl_easy_setopt(e, CURLOPT_HEADERDATA, t) == CURLE_OK &&
@@ -271,6 +270,9 @@ static int set_options(struct transfer *t)
 	     curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, t) == CURLE_OK &&
 	     curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t->why) == CURLE_OK &&
 	     curl_easy_setopt(e, CURLOPT_PRIVATE, t) == CURLE_OK;
+	/* Refused by a handle that has its buffer still, of this size, from a try that found no
+	 * host. */
+	(void)curl_easy_setopt(e, CURLOPT_BUFFERSIZE, 256L * 1024);
 	if (ok && s->ca_file && *s->ca_file)
 		ok = curl_easy_setopt(e, CURLOPT_CAINFO, s->ca_file) == CURLE_OK;
 	if (ok && t->fetch->with_basic)

@@ -109,10 +109,10 @@ static int choose(const json_t *list, const char *id, const char *path, struct e
 		if (path && streq(path, json_string_value(json_object_get(one, "path"))))
 			return (int)i;
 	if (path)
-		(void)error_set(err, ERR_NOT_FOUND, "run %s has no artefact %.200s", id, path);
+		(void)error_set(err, ERR_NOT_FOUND, "?path: run %s has no artefact %.200s", id,
+				path);
 	else
-		(void)error_set(err, ERR_INVALID,
-				"run %s has %zu artefacts; name one with ?path=", id,
+		(void)error_set(err, ERR_INVALID, "?path: run %s has %zu artefacts; name one", id,
 				json_array_size(list));
 	return -1;
 }
@@ -142,5 +142,8 @@ int runs_open_artifact(struct runs *runs, const char *id, const char *path, int 
 				 problem);
 	(void)snprintf(name, sizeof(name), "%s/artifact-%d.tar", id, index);
 	*ret_fd = open_regular_beneath(runs->dir_fd, name, O_RDONLY, 0);
+	if (*ret_fd == -ENOENT)
+		return error_set(err, ERR_NOT_FOUND,
+				 "run %s ended before its artefacts were collected", id);
 	return *ret_fd < 0 ? error_errno(err, *ret_fd, "artefact of run %s", id) : 0;
 }

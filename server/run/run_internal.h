@@ -130,6 +130,11 @@ void run_leave(struct run *run);
 /* Looks soon whether another one may begin. */
 void runs_kick(struct runs *runs);
 
+/* --- run_check.c --- */
+
+/* 0, or what is wrong with the request. */
+int run_check(const struct runs *runs, const struct run_spec *s, struct error *err) MUST_USE;
+
 /* --- turns.c --- */
 
 /* Its place in the queue, from 1: how many begin before it does, and itself. 0: it does not wait.

@@ -122,18 +122,6 @@ static int run_new(struct runs *runs, const char *id, const json_t *body, const 
 	return 0;
 }
 
-static int check_spec(const struct run_spec *s, struct error *err)
-{
-	if (!s->argv == !s->script)
-		return error_set(err, ERR_INVALID, "give either argv or script, and not both");
-	if (s->from_snapshot && (s->image || s->kernel || s->vcpus || s->memory_mib ||
-				 s->disk_mib || s->network || s->init || s->boot))
-		return error_set(err, ERR_INVALID,
-				 "/from_snapshot: image, kernel, vcpus, memory_mib, disk_mib, "
-				 "network, init and boot come from the snapshot; leave them out");
-	return 0;
-}
-
 int run_submit(struct runs *runs, const char *id, const json_t *body, const char *who,
 	       struct run **ret_run, struct error *err)
 {
@@ -143,7 +131,7 @@ int run_submit(struct runs *runs, const char *id, const json_t *body, const char
 	int r = json_decode(body, fields, ARRAY_SIZE(fields), &spec, err);
 
 	if (r == 0)
-		r = check_spec(&spec, err);
+		r = run_check(runs, &spec, err);
 	if (r == 0 && runs->n >= RUN_QUEUE_MAX)
 		r = error_set(err, ERR_NO_ROOM, "%d runs wait already", RUN_QUEUE_MAX);
 	if (r == 0)

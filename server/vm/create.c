@@ -74,11 +74,13 @@ static int fill_from_snapshot(struct vms *vms, const struct vm_spec *spec, struc
 		return error_set(err, ERR_INVALID,
 				 "/start: a VM from a snapshot is always started");
 	if (!image_known(vms->c.paths, one->image_id))
-		return error_set(err, ERR_STATE, "image '%s' of the snapshot is gone; add it again",
+		return error_set(err, ERR_STATE,
+				 "/from_snapshot: image '%s' of the snapshot is gone; add it again",
 				 one->image_name);
 	if (!kernel_known(vms->c.paths, one->kernel_id))
-		return error_set(err, ERR_STATE,
-				 "the kernel of the snapshot is gone; import it again");
+		return error_set(
+			err, ERR_STATE,
+			"/from_snapshot: the kernel of the snapshot is gone; import it again");
 	if (one->memory && !spec->disk_only && snapshots_check(vms->c.snapshots, one, err) < 0)
 		return error_to_errno(err);
 	(void)snprintf(row->image_id, sizeof(row->image_id), "%s", one->image_id);
@@ -113,16 +115,17 @@ static int fill_image(struct vms *vms, const struct vm_spec *spec, struct vm_row
 			"/image: no image '%.255s'; see GET /images, add one with POST /images",
 			spec->image);
 	if (!image)
-		return error_set(
-			err, ERR_UNAVAILABLE,
-			"there is no image yet; add one with POST /images {\"build\": \"mini\"}");
+		return error_set(err, ERR_UNAVAILABLE,
+				 "/image: there is none yet; add one with POST /images {\"build\": "
+				 "\"mini\"}");
 	if (!kernel && spec->kernel)
 		return error_set(err, ERR_NOT_FOUND,
 				 "/kernel: no kernel '%.127s'; see GET /kernels", spec->kernel);
 	if (!kernel)
-		return error_set(err, ERR_UNAVAILABLE,
-				 "there is no kernel yet; add one with POST /kernels {\"import\": "
-				 "\"debian-cloud\"}");
+		return error_set(
+			err, ERR_UNAVAILABLE,
+			"/kernel: there is none yet; add one with POST /kernels {\"import\": "
+			"\"debian-cloud\"}");
 	(void)snprintf(row->image_id, sizeof(row->image_id), "%s", image->id);
 	(void)snprintf(row->image_name, sizeof(row->image_name), "%s", image->name);
 	(void)snprintf(row->kernel_id, sizeof(row->kernel_id), "%s", kernel->id);

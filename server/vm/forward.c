@@ -229,7 +229,8 @@ int vm_forward_add(struct vm *vm, const char *id, uint16_t host_port, const char
 		return error_errno(err, -ENOMEM, "forward");
 	r = open_forward(f);
 	if (r == -EADDRINUSE)
-		r = error_set(err, ERR_EXISTS, "port %u of this host is in use", host_port);
+		r = error_set(err, ERR_EXISTS, "/host_port: port %u of this host is in use",
+			      host_port);
 	else if (r < 0)
 		r = error_errno(err, r, "listen on port %u of this host", host_port);
 	if (r == 0)

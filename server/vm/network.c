@@ -27,10 +27,11 @@ int vm_network_check(const struct vms *vms, struct error *err)
 {
 	if (helper_present(&vms->c.helper))
 		return 0;
-	return error_set(err, ERR_UNAVAILABLE,
-			 "network 'bridge' needs the root helper, and none listens at %s: install "
-			 "it with deploy/install --owner $USER, or use network 'user'",
-			 vms->c.helper.socket);
+	return error_set(
+		err, ERR_UNAVAILABLE,
+		"/network: 'bridge' needs the root helper, and none listens at %s: install "
+		"it with deploy/install --owner $USER, or use network 'user'",
+		vms->c.helper.socket);
 }
 
 /* --- addresses; on the loop's thread --- */

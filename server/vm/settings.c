@@ -43,9 +43,10 @@ static int check_state(const struct vm *vm, const struct vm_change *c, struct er
 	if (n == 0)
 		return 0;
 	return error_set(err, ERR_STATE,
-			 "VM '%s' is %s; %s can change only while it is stopped (labels, ttl_s, "
-			 "idle_stop_s, idle_suspend_s and wake always can)",
-			 vm->row.name, vm_state_name(vm->state), fields);
+			 "/%.*s: VM '%s' is %s; %s can change only while it is stopped (labels, "
+			 "ttl_s, idle_stop_s, idle_suspend_s and wake always can)",
+			 (int)strcspn(fields, ","), fields, vm->row.name, vm_state_name(vm->state),
+			 fields);
 }
 
 static int check_values(const struct vm *vm, const struct vm_change *c, struct error *err)

@@ -131,6 +131,69 @@ def reading(contract):
         contract.fail(f"/problems: {len(kinds)} only")
 
 
+# What a request says wrong, where the reply has to say that it is, and with which status.
+PLACES = [
+    ("POST", "/kernels", {"import": "nope"}, 422, "/import"),
+    ("POST", "/kernels", {"url": "https://x/y", "name": "x"}, 422, "/sha256"),
+    ("POST", "/kernels", {"import": "debian-cloud", "url": "https://x/y", "sha256": "0" * 64, "name": "x"}, 422, "/url"),
+    ("POST", "/images", {}, 422, ""),
+    ("POST", "/images", {"build": 1}, 422, "/build"),
+    ("POST", "/images", {"build": "mini", "pull": "a"}, 422, "/pull"),
+    ("POST", "/images", {"from_vm": "nope", "name": "x"}, 404, "/from_vm"),
+    ("POST", "/images", {"import": "/x"}, 422, "/name"),
+    ("POST", "/vms", {"image": "nope"}, 404, "/image"),
+    ("POST", "/vms", {"restore_memory": True}, 422, "/from_snapshot"),
+    ("POST", "/vms", {"if_exists": "return"}, 422, "/name"),
+    ("POST", "/runs", {}, 422, ""),
+    ("POST", "/runs", {"argv": ["a"], "script": "a"}, 422, "/script"),
+    ("POST", "/runs", {"argv": ["a"], "image": "nope"}, 404, "/image"),
+    ("POST", "/runs", {"argv": ["a"], "from_snapshot": "06a1b2c3d4e5f6g7"}, 404, "/from_snapshot"),
+    ("POST", "/runs", {"argv": ["a"], "files": [{"path": "/a", "base64": "!"}]}, 422, "/files/0/base64"),
+    ("POST", "/runs", {"argv": ["a"], "files": [{"path": "/a", "base64": "", "content": ""}]}, 422, "/files/0/base64"),
+    ("POST", "/runs", {"argv": ["a"], "workspace": {"path": "/a", "base64": "!!!!"}}, 422, "/workspace/base64"),
+    ("POST", "/tokens", {"name": "twice", "scope": "read"}, 409, "/name"),
+    ("GET", "/vms/nope", None, 404, "vm"),
+    ("DELETE", "/snapshots/06a1b2c3d4e5f6g7", None, 404, "snapshot"),
+    ("GET", "/vms/nope/execs/06a1b2c3d4e5f6g7", None, 404, "vm"),
+]
+
+
+def places(contract):
+    """Every refusal says what it is about, and what to do."""
+    server = contract.server
+    server.json("POST", "/tokens", {"name": "twice", "scope": "read"})
+    for method, path, body, wanted, place in PLACES:
+        status, _, value = server.json(method, path, body)
+        errors = value.get("errors", [])
+        found = [e.get("pointer", e.get("parameter")) for e in errors]
+        if status != wanted or found != [place]:
+            contract.fail(f"{method} {path} {body}: {status} {value}, not {wanted} at {place!r}")
+    value = server.json("GET", "/vms/nope")[2]
+    if "GET /vms " not in value["errors"][0].get("remedy", ""):
+        contract.fail(f"GET /vms/nope: {value}")
+    head = {"Idempotency-Key": "one"}
+    server.json("DELETE", "/tokens/twice")
+    server.json("POST", "/tokens", {"name": "twice", "scope": "read"}, head)
+    status, _, value = server.json("POST", "/tokens", {"name": "other", "scope": "read"}, head)
+    if (status, value["code"]) != (409, "idempotency_conflict"):
+        contract.fail(f"a key that was used for something else: {status} {value}")
+    server.json("DELETE", "/tokens/twice")
+
+
+def remedies(contract):
+    """Who is refused for a pattern is told in words what to write."""
+    def walk(node, where):
+        if isinstance(node, dict):
+            if isinstance(node.get("pattern"), str) and "x-banger-remedy" not in node:
+                contract.fail(f"{where}: a pattern without x-banger-remedy")
+            for key, value in node.items():
+                walk(value, f"{where}/{key}")
+        elif isinstance(node, list):
+            for i, value in enumerate(node):
+                walk(value, f"{where}/{i}")
+    walk(contract.server.document, "")
+
+
 def fields(contract):
     """`fields` leaves the named ones, refuses what there is not, and has its own ETag."""
     server = contract.server
@@ -198,6 +261,8 @@ def main():
         examples(contract, corpus)
         tokens(contract, corpus)
         reading(contract)
+        places(contract)
+        remedies(contract)
         fields(contract)
         metrics(contract)
     finally:

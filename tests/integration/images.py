@@ -256,7 +256,7 @@ class Images(ImageTest):
         self.assertIn("the kernel lacks virtio_mmio (finds the virtual devices), virtio_blk (disks)",
                       kernel(422, name="bare", file=f"{there}/vmlinux")["detail"])
         self.assertIn("neither a bzImage", kernel(422, name="text", file="/etc/passwd")["detail"])
-        self.assertIn("/name", kernel(422, file=f"{there}/vmlinux")["detail"])
+        self.assertEqual("/name", kernel(422, file=f"{there}/vmlinux")["errors"][0]["pointer"])
         kernel(422, name="two", file="/x", url="https://example.org/x", sha256="0" * 64)
         digest = self.registry.blob(b"no kernel" * 1000)
         url = f"http://{self.registry.host}/v2/k/blobs/{digest}"

@@ -135,6 +135,10 @@ class Pulls(ImageTest):
                 del self.registry.blobs[name]
         self.refused("t/half:1", "layer 1 of 1", status=404)
 
+    def test_a_host_that_is_not_found(self):
+        reply = self.server.must(502, "POST", "/images", {"pull": "registry.invalid/t:1"}, wait=60)
+        self.assertIn("gave up after 5 tries", reply["detail"])
+
     def test_redirects_lead_nowhere_else(self):
         self.registry.image("t/away", "1", [gz(busybox())])
         for target in ("file:///etc/passwd", "gopher://127.0.0.1/x", "ftp://127.0.0.1/x"):

@@ -91,8 +91,8 @@ class Runs(LifeTest):
         self.assertEqual([{"path": "unit.xml", "tests": 3, "failures": 1, "errors": 0, "skipped": 1}],
                          [{**r, "path": os.path.basename(r["path"])} for r in run["junit"]])
         self.server.must(409, "PUT", f"/runs/{run['id']}/workspace", b"", headers={"Content-Type": "application/x-tar"})
-        run = self.server.must(201, "POST", "/runs", job(script="true", workspace={"path": "/ws", "base64": "!!!!"}), wait=120)
-        self.assertEqual(("failed", "invalid"), (run["state"], run["error"]["code"]))
+        wrong = self.server.must(422, "POST", "/runs", job(script="true", workspace={"path": "/ws", "base64": "!!!!"}))
+        self.assertEqual("/workspace/base64", wrong["errors"][0]["pointer"])
 
     def test_a_repetition_after_a_crash(self):
         body = job(script="sleep 1; echo once", labels={"queue": "crash"})
@@ -162,12 +162,13 @@ class Runs(LifeTest):
         self.server.must(202, "DELETE", f"/runs/{waiting['id']}")
         done = self.server.must(200, "GET", f"/runs/{waiting['id']}", wait=120)
         self.assertEqual(("cancelled", "cancelled"), (done["state"], done["error"]["code"]))
-        running = self.server.must(202, "POST", "/runs", job(argv=["sleep", "1000"]))
+        running = self.server.must(202, "POST", "/runs", job(argv=["sleep", "1000"], artifacts=["/etc"]))
         wait_until(lambda: self.server.must(200, "GET", f"/runs/{running['id']}")["phase"] == "running",
                    "the command runs", 120)
         self.server.must(202, "DELETE", f"/runs/{running['id']}")
         done = self.server.must(200, "GET", f"/runs/{running['id']}", wait=120)
         self.assertEqual("cancelled", done["state"])
+        self.assertIn("before its artefacts", self.server.must(404, "GET", f"/runs/{running['id']}/artifacts")["detail"])
         self.assertTrue(self.no_vms())
 
     def test_a_client_that_leaves(self):
@@ -202,11 +203,15 @@ class Runs(LifeTest):
 
     def test_what_can_not_begin(self):
         run = self.run_job(argv=["/no/such/program"])
-        self.assertEqual("failed", run["state"])
-        run = self.server.must(201, "POST", "/runs", {**job(argv=["true"]), "image": "absent"}, wait=60)
-        self.assertEqual(("failed", "not_found"), (run["state"], run["error"]["code"]))
+        self.assertEqual(("failed", "invalid", "/argv/0"),
+                         (run["state"], run["error"]["code"], run["error"]["errors"][0]["pointer"]))
         text = self.server.must(200, "GET", f"/runs/{run['id']}/output", headers=TEXT)
         self.assertEqual(f"banger: {run['error']['detail']}\n", text.body.decode())
+        # What can be seen beforehand is refused at once.
+        for field, value, status in (("image", "absent", 404), ("kernel", "absent", 404), ("memory_mib", 1048576, 422)):
+            wrong = self.server.must(status, "POST", "/runs", {**job(argv=["true"]), field: value})
+            self.assertEqual(f"/{field}", wrong["errors"][0]["pointer"])
+        self.assertEqual(1, len(self.server.must(200, "GET", "/runs")["items"]))
         self.assertTrue(self.no_vms())
 
     def test_same_key_same_run(self):

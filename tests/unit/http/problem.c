@@ -59,12 +59,46 @@ static void test_bad_bytes(void **state)
 	json_decref(problem);
 }
 
+static void assert_entry(enum error_code code, const char *msg, const char *key, const char *value)
+{
+	struct error err = ERROR_INIT;
+	json_auto_t *problem = NULL;
+	const json_t *entry;
+
+	(void)error_set(&err, code, "%s", msg);
+	problem = problem_to_json(&err, NULL, NULL, false);
+	entry = json_array_get(json_object_get(problem, "errors"), 0);
+	if (!key) {
+		assert_null(entry);
+		return;
+	}
+	assert_string_equal(json_string_value(json_object_get(entry, key)), value);
+	assert_string_equal(json_string_value(json_object_get(entry, "detail")), "is wrong");
+}
+
+/* A message says which field or parameter it is about. */
+static void test_what_it_is_about(void **state)
+{
+	(void)state;
+	assert_entry(ERR_INVALID, "/files/0/path: is wrong", "pointer", "/files/0/path");
+	assert_entry(ERR_STATE, "/memory_mib: is wrong", "pointer", "/memory_mib");
+	assert_entry(ERR_NOT_FOUND, "?path: is wrong", "parameter", "path");
+	assert_entry(ERR_NOT_FOUND, "?path: is wrong", "in", "query");
+	assert_entry(ERR_INVALID, "is wrong", NULL, NULL);
+	assert_entry(ERR_INVALID, "/etc is wrong", NULL, NULL);
+	assert_entry(ERR_INVALID, "", NULL, NULL);
+	/* Another's words. */
+	assert_entry(ERR_INTERNAL, "/dev/kvm: is wrong", NULL, NULL);
+	assert_entry(ERR_GUEST, "/etc/passwd: is wrong", NULL, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_catalogue),
 		cmocka_unit_test(test_document),
 		cmocka_unit_test(test_bad_bytes),
+		cmocka_unit_test(test_what_it_is_about),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,6 +14,10 @@ struct row {
 	const char *detail;  /* how the first complaint begins */
 };
 
+#define FORMS                                                                               \
+	"{\"type\":\"object\",\"oneOf\":[{\"required\":[\"a\"],\"properties\":{\"a\":{}}}," \
+	"{\"required\":[\"b\"],\"properties\":{\"b\":{\"type\":\"string\"}}}]}"
+
 static const struct row rows[] = {
 	{ "{\"type\":\"string\"}", "\"x\"", NULL, NULL },
 	{ "{\"type\":\"string\"}", "1", "", "must be a string" },
@@ -62,6 +66,14 @@ static const struct row rows[] = {
 	{ "{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"integer\"}]}", "3", NULL, NULL },
 	{ "{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"integer\"}]}", "null", "", "must be" },
 	{ "{\"oneOf\":[{\"type\":\"integer\"},{\"type\":\"number\"}]}", "3", "", "fits more than" },
+	{ FORMS, "{\"a\":1}", NULL, NULL },
+	{ FORMS, "{}", "", "one of a, b is required" },
+	{ FORMS, "{\"a\":1,\"b\":\"\"}", "/b", "can't stand beside a" },
+	{ FORMS, "{\"b\":1}", "/b", "must be a string" },
+	{ "{\"type\":\"object\",\"dependentRequired\":{\"sum\":[\"url\"]}}", "{\"sum\":1}", "/url",
+	  "is required with sum" },
+	{ "{\"type\":\"object\",\"dependentRequired\":{\"sum\":[\"url\"]}}",
+	  "{\"sum\":1,\"url\":2}", NULL, NULL },
 	{ "{\"$ref\":\"#/defs/tree\"}", "{\"kids\":[{\"kids\":[]}]}", NULL, NULL },
 	{ "{\"$ref\":\"#/defs/tree\"}", "{\"kids\":[{\"kids\":[3]}]}", "/kids/0/kids/0",
 	  "must be an object" },

@@ -14,13 +14,13 @@ import { parseLabels } from "../create/labels";
 import { Button, Command, Switch } from "../../ui/basics";
 import { closeDialog, showDialog } from "../../ui/dialog";
 
-export function newRun(from: RunCreate = {}): void {
+export function newRun(from: Partial<RunCreate> = {}): void {
 	showDialog({ title: "New run", wide: true, body: <Form from={from} /> });
 }
 
 const pairs = (labels: Record<string, string> = {}): string => Object.entries(labels).map(([k, v]) => (v ? `${k}=${v}` : k)).join(" ");
 
-function Form({ from }: { from: RunCreate }) {
+function Form({ from }: { from: Partial<RunCreate> }) {
 	useEffect(() => need(images, refreshImages), []);
 	const [script, setScript] = useState(from.script ?? (from.argv ? words(from.argv) : ""));
 	const [shell, setShell] = useState(!from.argv);
@@ -33,7 +33,7 @@ function Form({ from }: { from: RunCreate }) {
 	const [problem, setProblem] = useState<Error | null>(null);
 	const [busy, setBusy] = useState(false);
 	const argv = shell ? null : split(script);
-	const body: RunCreate = {
+	const body = {
 		...(image ? { image } : {}),
 		...(shell ? { script } : argv?.length ? { argv } : {}),
 		...(memory.trim() ? { memory_mib: Number(memory) } : {}),
@@ -41,7 +41,7 @@ function Form({ from }: { from: RunCreate }) {
 		...(labels.trim() ? { labels: parseLabels(labels) } : {}),
 		...(artifacts.trim() ? { artifacts: artifacts.split(/\s+/).filter(Boolean) } : {}),
 		...(keep ? { keep: "on_failure" as const } : {}),
-	};
+	} as RunCreate;
 	const schema = schemaOf("RunCreate");
 	const wrong = (field: keyof RunCreate): string | undefined => {
 		const property = schema?.properties?.[field];
