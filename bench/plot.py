@@ -121,58 +121,88 @@ def nice_steps(low, high, count=6):
     return [k * step for k in range(first, int(high / step) + 1)]
 
 
-def histogram(series, bins=48):
-    """Its bins' bounds and, for each of the series, the share of it in each bin. The slowest hundredth is in the last one."""
-    high = max(percentile(values, 0.99) for values in series)
-    low = min(min(values) for values in series)
-    low = 0 if low < high * 0.4 else low
-    step = (high - low) / bins or 1
+class Scale:
+    """From amounts to 0 … 1; by factors where the slow ones are many times slower than the usual ones."""
+
+    def __init__(self, series):
+        self.high = max(percentile(values, 0.99) for values in series)
+        self.low = min(percentile(values, 0.01) for values in series)
+        usual = min(statistics.median(values) for values in series)
+        self.log = self.low > 0 and self.high > 6 * usual
+        if not self.log and self.low < 0.4 * self.high:
+            self.low = 0.0
+        if self.high <= self.low:
+            self.high = self.low + (abs(self.low) or 1)
+
+    def at(self, value):
+        if self.log:
+            share = math.log(max(value, self.low) / self.low) / math.log(self.high / self.low)
+        else:
+            share = (value - self.low) / (self.high - self.low)
+        return min(1.0, max(0.0, share))
+
+    def steps(self):
+        if not self.log:
+            return nice_steps(self.low, self.high)
+        powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
+        found = [m * 10.0 ** power for power in powers for m in (1, 2, 5) if self.low <= m * 10.0 ** power <= self.high]
+        return found if len(found) <= 9 else [value for value in found if f"{value:e}".startswith("1.")]
+
+
+def histogram(series, scale, bins=48):
+    """For each of the series, the share of it in each bin; what lies outside of the scale is in the first or last one."""
     shares = []
     for values in series:
         counts = [0] * bins
         for value in values:
-            counts[min(bins - 1, max(0, int((value - low) / step)))] += 1
+            counts[min(bins - 1, int(scale.at(value) * bins))] += 1
         shares.append([count / len(values) for count in counts])
-    return low, low + step * bins, shares
+    return shares
+
+
+def marks_above(picture, one, at, top, bottom):
+    """The percentiles and what stands beside, each on the first line where it has room."""
+    marks = [(f"p{share * 100:.0f} {amount(value, one.unit)}", value, OURS)
+             for share, value in ((share, percentile(one.samples, share)) for share in (0.5, 0.9, 0.99))]
+    marks += [(f"{b.label}: {amount(b.value, one.unit)}", b.value, SOFT) for b in one.beside][:1]
+    ends = [0.0] * len(marks)
+    for label, value, colour in sorted(marks, key=lambda mark: mark[1]):
+        label = fit(label, 11, 330)
+        x, room = at(value), width_of(label, 11)
+        begin = min(max(PAD, x - room / 2), WIDTH - PAD - room)
+        level = next((i for i, end in enumerate(ends) if begin >= end), 0)
+        ends[level] = begin + room + 8
+        picture.line(x, top - 4 - 14 * level, x, bottom, colour, 1.2, "2 3")
+        picture.text(begin, top - 7 - 14 * level, label, 11, colour, weight=600)
 
 
 def distribution(one):
     """Of the figure's samples, with its median, 90th and 99th percentile, and what stands beside it."""
     full = [b for b in one.beside if len(b.samples) >= 20]
-    picture = Picture(one.what, f"{len(one.samples)} samples of banger" + "".join(f", {len(b.samples)} of: {b.label}" for b in full)
-                      + "; the last bar holds what took longer")
-    low, high, shares = histogram([one.samples] + [b.samples for b in full])
-    left, right, top, height = PAD + 8, WIDTH - PAD, picture.y + 44, 170
+    series = [one.samples] + [b.samples for b in full]
+    scale = Scale(series)
+    picture = Picture(one.what, f"{len(one.samples)} samples of banger (blue)"
+                      + "".join(f", {len(b.samples)} of {b.label} (grey)" for b in full[:1])
+                      + "; the last bar holds what took longer" + ("; logarithmic" if scale.log else ""))
+    left, right, top, height = PAD + 8, WIDTH - PAD - 8, picture.y + 58, 170
     bottom = top + height
-    tallest = max(max(share) for share in shares)
 
     def at(value):
-        return left + (right - left) * min(1, max(0, (value - low) / (high - low)))
-    for step in nice_steps(low, high):
+        return left + (right - left) * scale.at(value)
+    for step in scale.steps():
         picture.line(at(step), top, at(step), bottom + 4)
         picture.text(at(step), bottom + 18, amount(step, one.unit), 11, SOFT, "middle")
+    shares = histogram(series[:2], scale)
+    tallest = max(max(share) for share in shares)
     wide = (right - left) / len(shares[0])
     for index in reversed(range(len(shares))):
         for i, share in enumerate(shares[index]):
             if share:
                 tall = height * share / tallest
-                picture.rect(left + i * wide + 0.5, bottom - tall, wide - 1, tall, OURS if index == 0 else OTHERS[index - 1], 1,
-                             0.85 if index == 0 else 0.7)
+                picture.rect(left + i * wide + 0.5, bottom - tall, wide - 1, tall, OURS if index == 0 else OTHERS[0], 1,
+                             0.8 if index == 0 else 0.6)
     picture.line(left, bottom, right, bottom, SOFT)
-    marks = [(f"p50 {amount(percentile(one.samples, 0.5), one.unit)}", percentile(one.samples, 0.5), OURS),
-             (f"p90 {amount(percentile(one.samples, 0.9), one.unit)}", percentile(one.samples, 0.9), OURS),
-             (f"p99 {amount(percentile(one.samples, 0.99), one.unit)}", percentile(one.samples, 0.99), OURS)]
-    marks += [(f"{b.label}: {amount(b.value, one.unit)}", b.value, SOFT) for b in one.beside if low <= b.value <= high][:1]
-    # Two lines of labels above, so that neighbours do not meet.
-    ends = [left, left, left]
-    for label, value, colour in sorted(marks, key=lambda mark: mark[1]):
-        label = fit(label, 11, 300)
-        x = at(value)
-        begin = min(max(left, x - width_of(label, 11) / 2), right - width_of(label, 11))
-        level = next((i for i, end in enumerate(ends) if begin >= end), 0)
-        ends[level] = begin + width_of(label, 11) + 8
-        picture.text(begin, top - 6 - 13 * level, label, 11, colour, weight=600)
-        picture.line(x, top - 3, x, bottom, colour, 1.2, "2 3")
+    marks_above(picture, one, at, top, bottom)
     picture.y = bottom + 22
     return picture.svg()
 

@@ -107,6 +107,11 @@ class Server:
         """It is captured in the background: what is measured meanwhile shares the processor with a boot."""
         while not self.call("GET", "/templates")["items"]:
             time.sleep(0.2)
+        self.wait_for_quiet()
+
+    def wait_for_quiet(self):
+        """Until no operation is under way, those that the server began by itself included."""
+        time.sleep(0.5)
         while any(op["state"] in ("queued", "running") for op in self.call("GET", "/operations")["items"]):
             time.sleep(0.2)
 

@@ -5,7 +5,7 @@ import sqlite3
 import time
 
 import machine
-from figures import Failed, Figure, Skipped, at_least_times, at_most, beside, figure
+from figures import Beside, Failed, Figure, Skipped, at_least_times, at_most, beside, figure
 from server import Connection
 
 SCALE = 1000
@@ -43,13 +43,15 @@ def stop_for_good(server, names):
 
 
 def measure(server, rounds):
+    server.restart()
+    empty = machine.rollup_kib(server.process.pid)["Rss"]
     names = [f"scale{i:04}" for i in range(SCALE)]
     for i, name in enumerate(names):
         server.create(name, start=False, labels={"team": "bench", "number": str(i)})
     stop_for_good(server, names)
     yield figure(f"{SCALE} stopped VMs: ready after exec", [server.restart() for _ in range(rounds)], "ms", goal=at_most(200))
     target, ours, theirs = f"/vms?limit={SCALE}", [], []
-    fresh = server.rss_kib()
+    fresh = machine.rollup_kib(server.process.pid)["Rss"]
     _, body = requests_per_s(server.socket, target, 0.5)
     with machine.nginx("/vms", body) as (path, _):
         for _ in range(rounds):
@@ -63,5 +65,7 @@ def measure(server, rounds):
         yield Skipped("the list beside nginx", "nginx is not installed (Debian package nginx-light)")
     yield figure(f"GET {target}, {len(body) / 1024:.0f} KiB", ours, "/s",
                  [beside("one nginx worker, the same bytes as a file", theirs)] if theirs else [], goal=at_least_times(0.7))
-    yield Figure("server, with them", fresh / 1024, "MiB")
+    yield Figure("server, with them", fresh / 1024, "MiB", [Beside("without a VM, as soon after its start", empty / 1024)])
+    yield Figure("memory of a stopped VM", (fresh - empty) / SCALE, "KiB", [Beside("its JSON in the list", len(body) / 1024 / SCALE)],
+                 note=f"the server's growth, over {SCALE}")
     yield Figure("server, after the lists", after / 1024, "MiB", goal=at_most(20))

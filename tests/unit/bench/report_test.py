@@ -130,10 +130,21 @@ class Report(unittest.TestCase):
 class Histogram(unittest.TestCase):
     def test_all_samples_are_in_it(self):
         samples = [1.0] * 50 + [2.0] * 49 + [1000.0]
-        low, high, (shares,) = plot.histogram([samples], bins=10)
+        scale = plot.Scale([samples])
+        (shares,) = plot.histogram([samples], scale, bins=10)
         self.assertAlmostEqual(1, sum(shares))
-        self.assertGreaterEqual(high, 2)
-        self.assertLessEqual(low, 1)
+        self.assertAlmostEqual(0.5, shares[0])
+
+    def test_a_long_tail_is_shown_by_factors(self):
+        scale = plot.Scale([[1.0] * 90 + [100.0] * 10])
+        self.assertTrue(scale.log)
+        self.assertEqual((0, 0.5, 1, 1), tuple(round(scale.at(v), 6) for v in (1, 10, 100, 1e6)))
+        self.assertEqual([1, 2, 5, 10, 20, 50, 100], scale.steps())
+        self.assertFalse(plot.Scale([[10.0, 11.0, 12.0]]).log)
+        self.assertEqual(0.5, plot.Scale([[0.0, 10.0]]).at(5))
+
+    def test_samples_that_are_all_the_same(self):
+        self.assertEqual(0, plot.Scale([[3.0] * 50]).at(3))
 
     def test_steps_are_round(self):
         self.assertEqual([0, 20, 40, 60, 80, 100], plot.nice_steps(0, 100))
