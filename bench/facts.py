@@ -40,6 +40,16 @@ def file_system(path):
     return done.stdout.strip() or "unknown"
 
 
+def commit():
+    """Of the sources; "" where they are no checkout."""
+    try:
+        done = subprocess.run(["git", "-C", os.path.dirname(os.path.abspath(__file__)), "describe", "--always", "--dirty"],
+                              capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return f", {done.stdout.strip()}" if done.returncode == 0 else ""
+
+
 def gather(server):
     """In the order of the report. Before the first part: the load is what others do, not the benchmarks."""
     with open("/proc/cpuinfo", encoding="ascii", errors="replace") as f:
@@ -49,7 +59,7 @@ def gather(server):
     memory_kib = int(first(r"^MemTotal:\s+(\d+)", "/proc/meminfo"))
     hardware = re.search(r"^flags\b.*\b(vmx|svm)\b", cpuinfo, re.M) and os.access("/dev/kvm", os.W_OK)
     return {"date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-            "banger": str(version.get("version", "unknown")),
+            "banger": f"{version.get('version', 'unknown')}{commit()}",
             "processor": f"{os.cpu_count()} × {model}",
             "memory": f"{memory_kib / 1048576:.1f} GiB",
             "kernel": f"{os.uname().sysname} {os.uname().release}",

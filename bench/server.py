@@ -90,9 +90,12 @@ class Server:
         self.call("DELETE", f"/vms/{vm}")
 
     def reset(self):
-        """After a part that failed: a connection that knows of no request, and no VMs."""
+        """After a part that failed: a server that runs, a connection that knows of no request, and no VMs."""
         self.connection.close()
-        self.connection = self.connect()
+        if self.process.poll() is None:
+            self.connection = self.connect()
+        else:
+            self.spawn(self.command)
         self.delete_all()
 
     def delete_all(self):

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The report of bench/run: the same amounts in text, JSON and pictures, and nothing that leaves its picture."""
+import contextlib
+import io
 import json
 import os
 import sys
 import tempfile
+import types
 import unittest
+import unittest.mock
 import xml.etree.ElementTree
 
 sys.dont_write_bytecode = True
@@ -14,7 +18,8 @@ sys.path.insert(0, f"{ROOT}/bench")
 import parts  # noqa: E402
 import plot  # noqa: E402
 import report  # noqa: E402
-from figures import (Beside, Figure, Part, Skipped, amount, at_least_times, at_most, at_most_times, figure,  # noqa: E402
+import runner  # noqa: E402
+from figures import (Beside, Figure, Part, Skip, Skipped, amount, at_least_times, at_most, at_most_times, figure,  # noqa: E402
                      number, percentile)
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -125,6 +130,50 @@ class Report(unittest.TestCase):
         text = report.terminal(some_parts())
         self.assertIn("MISSED", text)
         self.assertIn("FAILED: Failed: POST /vms: 500", text)
+
+
+class Server:
+    """As much of one as the runner needs."""
+
+    resets = 0
+
+    def reset(self):
+        self.resets += 1
+
+
+class Runner(unittest.TestCase):
+    def run_with(self, measure, minutes=20, names=("fake",)):
+        module = types.ModuleType("fake", "What it is.\n\nAnd more.")
+        module.measure = measure
+        server = Server()
+        with unittest.mock.patch.object(parts, "load", lambda name: module), contextlib.redirect_stderr(io.StringIO()):
+            return server, runner.run_all(server, names, 3, minutes)
+
+    def test_a_part_that_fails_keeps_what_it_has_and_takes_no_other_with_it(self):
+        def measure(_server, rounds):
+            yield Figure("first", rounds, "s")
+            raise TypeError("a mistake of the part's own")
+        server, results = self.run_with(measure, names=("one", "two"))
+        self.assertEqual(2, server.resets)
+        self.assertEqual([3, 3], [result.figures[0].value for result in results])
+        self.assertEqual("TypeError: a mistake of the part's own", results[1].failed)
+        self.assertEqual("What it is", results[0].title)
+
+    def test_skips(self):
+        def measure(_server, _rounds):
+            yield Skipped("a peer", "is not installed")
+            raise Skip("needs root")
+        server, (result,) = self.run_with(measure)
+        self.assertEqual((0, ""), (server.resets, result.failed))
+        self.assertEqual([("a peer", "is not installed"), ("the whole part", "needs root")],
+                         [(one.what, one.why) for one in result.skipped])
+
+    def test_no_part_begins_when_the_time_is_over(self):
+        def measure(_server, _rounds):
+            yield Figure("never", 1, "s")
+        _, (result,) = self.run_with(measure, minutes=-1)
+        self.assertEqual([], result.figures)
+        self.assertIn("--minutes", result.skipped[0].why)
 
 
 class Histogram(unittest.TestCase):
