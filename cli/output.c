@@ -215,6 +215,19 @@ char *format_age(const char *rfc3339, int64_t now_ms, char *buf)
 	return format_duration_ms(age, buf);
 }
 
+char *format_until(const char *rfc3339, int64_t now_ms, char *buf)
+{
+	int64_t then = parse_rfc3339_ms(rfc3339), left = then - now_ms;
+
+	if (then < 0)
+		(void)snprintf(buf, 32, "-");
+	else if (left < 60000)
+		(void)snprintf(buf, 32, "%lld s", left < 0 ? 0 : (long long)(left + 999) / 1000);
+	else
+		return format_duration_ms(left, buf);
+	return buf;
+}
+
 const char *json_str(const json_t *object, const char *key)
 {
 	const char *s = json_string_value(json_object_get(object, key));

@@ -44,6 +44,8 @@ char *format_bytes(uint64_t bytes, char *buf);
 char *format_duration_ms(int64_t ms, char *buf);
 /* How long ago an RFC 3339 time was, "-" when it is none. */
 char *format_age(const char *rfc3339, int64_t now_ms, char *buf);
+/* How long it is until then, "-" for no time. */
+char *format_until(const char *rfc3339, int64_t now_ms, char *buf);
 /* Milliseconds since the epoch, or -1. */
 int64_t parse_rfc3339_ms(const char *s);
 

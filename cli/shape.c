@@ -5,6 +5,7 @@
 
 #include "cli/output.h"
 #include "lib/base/cleanup.h"
+#include "lib/base/clock.h"
 #include "lib/json/json.h"
 
 json_t *shape_body(const struct args *args)
@@ -46,10 +47,15 @@ void print_resource(const json_t *resource)
 	json_object_foreach ((json_t *)(uintptr_t)resource, key, value) {
 		autofree char *text = NULL;
 		char clean[1024];
+		char left[32];
 
 		if (json_is_string(value)) {
-			(void)printf("%-12s %s\n", key,
+			(void)printf("%-12s %s", key,
 				     text_harmless(json_string_value(value), clean, sizeof(clean)));
+			if (streq(key, "expires") || streq(key, "sleeps"))
+				(void)printf(" (in %s)", format_until(json_string_value(value),
+								      clock_wall_ms(), left));
+			(void)putchar('\n');
 			continue;
 		}
 		text = json_text(value);

@@ -69,16 +69,31 @@ static char *list_query(const struct args *args)
 	return text;
 }
 
+static bool any_has(const json_t *list, const char *key)
+{
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach (list, i, item)
+		if (json_object_get(item, key))
+			return true;
+	return false;
+}
+
+/* When VMs end and when they sleep is said where one of them does. */
 static void print_vms(const struct cli *cli, const json_t *list)
 {
 	struct table table CLEANUP(table_done) = { 0 };
 	int64_t now = clock_wall_ms();
+	bool ends = any_has(list, "expires");
+	bool sleeps = any_has(list, "sleeps");
 	const json_t *vm;
 	char age[32];
 	size_t i;
 
 	table_init(&table, "NAME", "STATE", "FOR", "IMAGE", "VCPUS", "MEMORY", "NETWORK", "IP",
-		   "CREATED", NULL);
+		   "CREATED", ends || sleeps ? (ends ? "ENDS IN" : "SLEEPS IN") : NULL,
+		   ends && sleeps ? "SLEEPS IN" : NULL, NULL);
 	json_array_foreach (list, i, vm) {
 		table_cell(&table, json_str(vm, "name"));
 		table_cell(&table, json_str(vm, "state"));
@@ -89,6 +104,10 @@ static void print_vms(const struct cli *cli, const json_t *list)
 		table_cell(&table, json_str(vm, "network"));
 		table_cell(&table, json_str(vm, "ip"));
 		table_cellf(&table, "%s ago", format_age(json_str(vm, "created"), now, age));
+		if (ends)
+			table_cell(&table, format_until(json_str(vm, "expires"), now, age));
+		if (sleeps)
+			table_cell(&table, format_until(json_str(vm, "sleeps"), now, age));
 	}
 	table_print(&table, stdout, cli->colour);
 }

@@ -89,7 +89,10 @@ static void catch_up(struct subscriber *s)
 	}
 }
 
-/* Somebody who was away for long must know that what it remembers is not all there was. */
+/*
+ * Somebody who was away for long must know that what it remembers is not all there was; and so must
+ * one that has seen events of another database, which this one has not come to yet.
+ */
 static void tell_lost(struct subscriber *s)
 {
 	char document[256];
@@ -98,8 +101,9 @@ static void tell_lost(struct subscriber *s)
 	int64_t oldest = 0;
 
 	if (s->sent == 0 || events_oldest(s->api->store, &oldest, &err) < 0 ||
-	    s->sent >= oldest - 1)
+	    (s->sent >= oldest - 1 && s->sent <= events_last(s->api->events)))
 		return;
+	oldest = oldest < 1 ? 1 : oldest;
 	(void)snprintf(document, sizeof(document),
 		       "{\"id\":%lld,\"time\":\"%s\",\"kind\":\"events.lost\",\"by\":\"server\","
 		       "\"data\":{\"since\":%lld}}",

@@ -58,6 +58,7 @@ json_t *vm_to_json(struct vm *vm)
 	set_text(o, "id", row->id);
 	set_text(o, "name", row->name);
 	set_text(o, "state", vm_state_name(vm->state));
+	set_text(o, "desired", row->desired);
 	set_text(o, "reason", row->reason);
 	set_time(o, "since", row->since_ms);
 	set_text(o, "image", row->image_name);

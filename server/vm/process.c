@@ -255,5 +255,6 @@ void vm_detach(struct vm *vm, enum vm_state state, const char *reason, const cha
 			   err.msg, NULL);
 	}
 	if (vm->state != state)
-		vm_set_state(vm, state, NULL, reason, by, op_id);
+		vm_set_state(vm, state, state == VM_SUSPENDED ? "suspended" : NULL, reason, by,
+			     op_id);
 }

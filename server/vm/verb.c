@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "lib/base/log.h"
 #include "server/vm/snapshot.h"
 #include "server/vm/vm_internal.h"
 
@@ -12,6 +13,7 @@ struct call {
 	vm_loop_fn *fn;
 	void *data;
 	struct error *err;
+	const char *op; /* of the worker, for what is logged and told meanwhile */
 	int result;
 };
 
@@ -20,15 +22,17 @@ static void run_call(void *data)
 	struct call *call = data;
 	struct vm *vm = vms_find(call->job->vms, call->job->id);
 
+	log_set_op(call->op);
 	if (vm)
 		call->result = call->fn(vm, call->data, call->err);
-	else
+	log_set_op(NULL);
+	if (!vm)
 		call->result = error_set(call->err, ERR_NOT_FOUND, "VM %s is gone", call->job->id);
 }
 
 int vm_on_loop(const struct verb_job *job, vm_loop_fn *fn, void *data, struct error *err)
 {
-	struct call call = { .job = job, .fn = fn, .data = data, .err = err };
+	struct call call = { .job = job, .fn = fn, .data = data, .err = err, .op = log_op() };
 	int r = loop_call(job->vms->c.loop, run_call, &call);
 
 	if (r < 0)

@@ -83,6 +83,15 @@ class Cli(LifeTest):
         self.run_cli("execs", "delete", "a", exec_id)
         self.run_cli("execs", "show", "a", exec_id, status=1)
 
+    def test_when_a_vm_ends_and_sleeps(self):
+        self.assertNotIn(" IN", self.run_cli("vm", "list").splitlines()[0])
+        self.run_cli("vm", "set", "a", "--ttl", "2h", "--idle-suspend", "30m")
+        head, row = self.run_cli("vm", "list").splitlines()
+        self.assertRegex(head, "ENDS IN +SLEEPS IN$")
+        self.assertRegex(row, r" 1 h +(29|30) m$")
+        self.assertRegex(self.run_cli("vm", "show", "a"), r"expires +\S+Z \(in 1 h\)\n(.*\n)*sleeps +\S+Z \(in (29|30) m\)")
+        self.run_cli("vm", "set", "a", "--ttl", "0", "--idle-suspend", "0")
+
     def test_an_exec_is_killed(self):
         exec_id = self.run_cli("exec", "--detach", "a", "sleep", "1000").strip()
         self.run_cli("execs", "kill", "--signal", "TERM", "a", exec_id)

@@ -2,11 +2,12 @@
 """What happened and who asked for it: operations, events, the audit log, and holds, all across a restart."""
 import json
 import os
+import signal
 import sqlite3
 import unittest
 from contextlib import closing
 
-from harness import SHAPE, LifeTest
+from harness import SHAPE, LifeTest, wait_until
 
 
 class Journal(LifeTest):
@@ -62,6 +63,10 @@ class Journal(LifeTest):
         self.assertEqual(("events.lost", {"since": 1}), (lost[0]["kind"], lost[0]["data"]))
         self.assertEqual(["events.lost"], [e["kind"] for e in lost if not e["kind"].startswith("vm.")])
         self.assertNotIn("events.lost", [e["kind"] for e in self.events(f"&since={first[-1]['id']}")])
+        # Of a database that this one has taken the place of.
+        ahead = self.events(f"&since={first[-1]['id'] + 1000}")
+        self.assertEqual(("events.lost", {"since": first[-1]["id"] + 1000}), (ahead[0]["kind"], ahead[0]["data"]))
+        self.assertEqual(self.events(), ahead[1:])
         for query in ("&since=-1", "&follow=maybe", "&kind="):
             self.server.must(422, "GET", f"/events?follow=false{query}")
 
@@ -95,6 +100,22 @@ class Journal(LifeTest):
         for vm in ("a", "b"):
             self.server.delete(vm)
         self.assert_nothing_left()
+
+    def test_a_state_names_the_operation_and_what_was_wanted(self):
+        self.server.create("a")
+        wanted = {"suspend": "suspended", "resume": "running", "pause": "paused", "kill": "stopped"}
+        for verb, desired in wanted.items():
+            vm = self.server.must(200, "POST", f"/vms/a/{verb}", wait=240)
+            self.assertEqual((desired, desired), (vm["state"], vm["desired"]))
+        operations = {o["id"]: o["kind"] for o in self.server.must(200, "GET", "/operations")["items"]}
+        for event in self.events("&kind=vm.state&target=a"):
+            self.assertIn(event.get("operation"), operations, event)
+        self.server.must(200, "POST", "/vms/a/start", wait=240)
+        for pid in self.server.vmms():
+            os.kill(pid, signal.SIGSEGV)
+        wait_until(lambda: self.server.state("a") == "failed", "the VM is seen as failed")
+        self.assertEqual("running", self.server.must(200, "GET", "/vms/a")["desired"])
+        self.server.delete("a")
 
     def test_a_hold_outlives_the_server(self):
         self.server.create("a", idle_stop_s=2)
