@@ -63,8 +63,12 @@ char *git_line(const char *dir, const char *const *words)
 	struct error ignored = ERROR_INIT;
 	char *out = NULL;
 
-	if (git_run(dir, words, &out, NULL, &ignored) < 0)
+	size_t len = 0;
+
+	if (git_run(dir, words, &out, &len, &ignored) < 0)
 		return NULL;
-	out[strcspn(out, "\n")] = '\0';
+	/* The last newline alone is git's: a folder's name may have others. */
+	if (len > 0 && out[len - 1] == '\n')
+		out[len - 1] = '\0';
 	return out;
 }

@@ -76,10 +76,17 @@ static bool fingerprint_now(const char *root, const char *mode, char ret[FINGERP
 
 /* --- on its way to the record --- */
 
-/* What is no UTF-8 text stays unsaid. */
+static bool has_controls(const char *s)
+{
+	while (*s && (unsigned char)*s >= ' ' && *s != 0x7f)
+		s++;
+	return *s;
+}
+
+/* What is no UTF-8 text, or has a newline, stays unsaid. */
 static int add(struct buf *b, const char *name, const char *value)
 {
-	json_auto_t *text = value && value[0] ? json_string(value) : NULL;
+	json_auto_t *text = value && value[0] && !has_controls(value) ? json_string(value) : NULL;
 	autofree char *escaped = text ? client_escape(value) : NULL;
 
 	if (!text)

@@ -5,9 +5,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "lib/base/cleanup.h"
@@ -56,25 +58,41 @@ static int64_t mtime_ns(const struct stat *st)
 	return (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
 }
 
-/* The fields that describe a file; `text` keeps the numbers. */
-static size_t describe(const struct stat *st, struct link_header headers[HEADERS],
+/* What the kernel makes as it is read: the size in its status, 0 or a page, says nothing. */
+static bool is_made_up(const char *path)
+{
+	static const uint32_t kinds[] = { PROC_SUPER_MAGIC,  SYSFS_MAGIC,      DEBUGFS_MAGIC,
+					  TRACEFS_MAGIC,     SECURITYFS_MAGIC, CGROUP2_SUPER_MAGIC,
+					  CGROUP_SUPER_MAGIC };
+	struct statfs fs;
+
+	for (size_t i = 0; statfs(path, &fs) == 0 && i < ARRAY_SIZE(kinds); i++)
+		if ((uint32_t)fs.f_type == kinds[i])
+			return true;
+	return false;
+}
+
+/* The fields that describe a file, without size and tag where they say nothing; `text` keeps the
+ * numbers. */
+static size_t describe(const struct stat *st, bool made_up, struct link_header headers[HEADERS],
 		       char text[HEADERS][NUMBER * 2])
 {
-	static const char *const names[] = { "file-type", "file-size",     "file-mode", "file-uid",
-					     "file-gid",  "file-mtime-ns", "etag" };
+	static const char *const names[] = { "file-type",     "file-mode", "file-uid", "file-gid",
+					     "file-mtime-ns", "file-size", "etag" };
+	size_t n = ARRAY_SIZE(names) - (made_up ? 2 : 0);
 
 	(void)snprintf(text[0], sizeof(text[0]), "%s", file_type_name(st->st_mode));
-	(void)snprintf(text[1], sizeof(text[1]), "%lld", (long long)st->st_size);
-	(void)snprintf(text[2], sizeof(text[2]), "%04o", st->st_mode & 07777U);
-	(void)snprintf(text[3], sizeof(text[3]), "%u", st->st_uid);
-	(void)snprintf(text[4], sizeof(text[4]), "%u", st->st_gid);
-	(void)snprintf(text[5], sizeof(text[5]), "%lld", (long long)mtime_ns(st));
+	(void)snprintf(text[1], sizeof(text[1]), "%04o", st->st_mode & 07777U);
+	(void)snprintf(text[2], sizeof(text[2]), "%u", st->st_uid);
+	(void)snprintf(text[3], sizeof(text[3]), "%u", st->st_gid);
+	(void)snprintf(text[4], sizeof(text[4]), "%lld", (long long)mtime_ns(st));
+	(void)snprintf(text[5], sizeof(text[5]), "%lld", (long long)st->st_size);
 	(void)snprintf(text[6], sizeof(text[6]), "\"%llx-%llx-%llx\"",
 		       (unsigned long long)st->st_ino, (unsigned long long)st->st_size,
 		       (unsigned long long)mtime_ns(st));
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+	for (size_t i = 0; i < n; i++)
 		headers[i] = (struct link_header){ names[i], text[i] };
-	return ARRAY_SIZE(names);
+	return n;
 }
 
 /* --- read --- */
@@ -83,7 +101,7 @@ struct reading {
 	struct link_stream *stream;
 	int fd;
 	uint64_t at;
-	uint64_t left;
+	uint64_t left; /* UINT64_MAX: all there is */
 };
 
 static void read_push(void *data)
@@ -104,6 +122,8 @@ static void read_push(void *data)
 		n = pread(reading->fd, bytes, len, (off_t)reading->at);
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n == 0 && reading->left == UINT64_MAX)
+			break;
 		if (n <= 0) { /* shorter than announced: the reader has to know */
 			link_stream_reset(reading->stream);
 			close_keep_errno(reading->fd);
@@ -112,7 +132,8 @@ static void read_push(void *data)
 		}
 		(void)link_stream_write(reading->stream, bytes, (size_t)n);
 		reading->at += (uint64_t)n;
-		reading->left -= (uint64_t)n;
+		if (reading->left != UINT64_MAX)
+			reading->left -= (uint64_t)n;
 	}
 	link_stream_finish(reading->stream);
 }
@@ -128,16 +149,41 @@ static void read_closed(void *data, const char *why)
 
 static const struct link_stream_ops read_ops = { .writable = read_push, .closed = read_closed };
 
+static void send_from(struct link_stream *stream, int fd, const struct link_header *headers,
+		      size_t n, uint64_t at, uint64_t left)
+{
+	struct reading *reading = calloc(1, sizeof(*reading));
+
+	if (!reading || link_stream_reply(stream, 200, headers, n, true) < 0) {
+		free(reading);
+		close_keep_errno(fd);
+		link_stream_reset(stream);
+		return;
+	}
+	*reading = (struct reading){ .stream = stream, .fd = fd, .at = at, .left = left };
+	link_stream_set_ops(stream, &read_ops, reading);
+	read_push(reading);
+}
+
+/* All of it, whatever range was asked for. */
+static void send_made_up(struct link_stream *stream, int fd, const struct stat *st)
+{
+	char text[HEADERS][NUMBER * 2];
+	struct link_header headers[HEADERS];
+	size_t n = describe(st, true, headers, text);
+
+	send_from(stream, fd, headers, n, 0, UINT64_MAX);
+}
+
 /* `last` other than UINT64_MAX: so many bytes before the end, whatever `offset` says. */
 static void send_file(struct link_stream *stream, int fd, const struct stat *st, uint64_t offset,
 		      uint64_t length, uint64_t last)
 {
-	struct reading *reading = calloc(1, sizeof(*reading));
 	uint64_t size = (uint64_t)st->st_size;
 	char text[HEADERS][NUMBER * 2];
 	struct link_header headers[HEADERS];
 	char content_length[NUMBER];
-	size_t n = describe(st, headers, text);
+	size_t n = describe(st, false, headers, text);
 
 	if (last != UINT64_MAX)
 		offset = last < size ? size - last : 0;
@@ -145,15 +191,7 @@ static void send_file(struct link_stream *stream, int fd, const struct stat *st,
 	length = length < size - offset ? length : size - offset;
 	(void)snprintf(content_length, sizeof(content_length), "%llu", (unsigned long long)length);
 	headers[n++] = (struct link_header){ "content-length", content_length };
-	if (!reading || link_stream_reply(stream, 200, headers, n, true) < 0) {
-		free(reading);
-		close_keep_errno(fd);
-		link_stream_reset(stream);
-		return;
-	}
-	*reading = (struct reading){ .stream = stream, .fd = fd, .at = offset, .left = length };
-	link_stream_set_ops(stream, &read_ops, reading);
-	read_push(reading);
+	send_from(stream, fd, headers, n, offset, length);
 }
 
 void file_get(struct agent *agent, struct link_stream *stream)
@@ -184,6 +222,8 @@ void file_get(struct agent *agent, struct link_stream *stream)
 		folder_list(stream, fd);
 	else if (!S_ISREG(st.st_mode))
 		file_error(stream, -EINVAL, "read what is no regular file:", path);
+	else if (is_made_up(path))
+		send_made_up(stream, take_fd(&fd), &st);
 	else
 		send_file(stream, take_fd(&fd), &st, offset, length, last);
 }
@@ -203,7 +243,10 @@ void file_head(struct agent *agent, struct link_stream *stream)
 	if (r == 0 && fstatat(AT_FDCWD, path, &st, nofollow ? AT_SYMLINK_NOFOLLOW : 0) < 0)
 		r = -errno;
 	if (r == 0)
-		r = link_stream_reply(stream, 200, headers, describe(&st, headers, text), false);
+		r = link_stream_reply(
+			stream, 200, headers,
+			describe(&st, S_ISREG(st.st_mode) && is_made_up(path), headers, text),
+			false);
 	else if (r == -ENOENT || r == -ENOTDIR)
 		r = link_stream_reply(stream, 404, NULL, 0, false);
 	else
@@ -269,7 +312,8 @@ static void write_end(void *data)
 
 	if (r < 0)
 		file_error(stream, r, "write", w->path);
-	else if (link_stream_reply(stream, 200, headers, describe(&st, headers, text), false) < 0)
+	else if (link_stream_reply(stream, 200, headers, describe(&st, false, headers, text),
+				   false) < 0)
 		link_stream_reset(stream);
 	else
 		link_stream_set_ops(stream, NULL, NULL);

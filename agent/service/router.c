@@ -8,6 +8,7 @@
 #include "agent/service/service.h"
 #include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
+#include "lib/base/utf8.h"
 #include "lib/json/json.h"
 #include "lib/link/protocol.h"
 
@@ -100,8 +101,12 @@ static int status_of(enum error_code code)
 
 void agent_reply_error(struct link_stream *stream, const struct error *err)
 {
-	agent_reply_json(stream, status_of(err->code),
-			 json_pack("{s:s, s:i}", "error", err->msg, "errno", err->sys));
+	/* It may name a file, whose name is bytes of any kind and may have been cut. */
+	autofree char *text = utf8_text(err->msg, strlen(err->msg));
+
+	agent_reply_json(
+		stream, status_of(err->code),
+		json_pack("{s:s, s:i}", "error", text ? text : "out of memory", "errno", err->sys));
 }
 
 /* --- calls --- */

@@ -11,6 +11,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/clock.h"
+#include "lib/base/utf8.h"
 #include "lib/json/json.h"
 #include "server/api/frames.h"
 #include "server/vm/exec_words.h"
@@ -192,10 +193,10 @@ static double duration_ms(const struct exec *e)
 
 static void end_json(struct exec *e, const struct guest_exec_end *end)
 {
-	autofree char *out = api_utf8(buf_len(&e->out) ? buf_bytes(&e->out) : (const uint8_t *)"",
-				      buf_len(&e->out));
-	autofree char *errs = api_utf8(buf_len(&e->err) ? buf_bytes(&e->err) : (const uint8_t *)"",
-				       buf_len(&e->err));
+	autofree char *out = utf8_text(buf_len(&e->out) ? buf_bytes(&e->out) : (const uint8_t *)"",
+				       buf_len(&e->out));
+	autofree char *errs = utf8_text(buf_len(&e->err) ? buf_bytes(&e->err) : (const uint8_t *)"",
+					buf_len(&e->err));
 
 	http_reply_json(e->req, 200,
 			json_pack("{s:o, s:o, s:s, s:s, s:b, s:b, s:f}", "exit_code",

@@ -79,9 +79,11 @@ static void describe(struct transfer *t, const struct guest_file_info *info)
 	http_reply_header(t->req, "Banger-File-Mode", text);
 	(void)snprintf(text, sizeof(text), "%u:%u", info->uid, info->gid);
 	http_reply_header(t->req, "Banger-File-Owner", text);
+	http_reply_header(t->req, "Banger-File-Type", info->type);
+	if (!info->sized)
+		return;
 	(void)snprintf(text, sizeof(text), "%" PRIu64, info->size);
 	http_reply_header(t->req, "Banger-File-Size", text);
-	http_reply_header(t->req, "Banger-File-Type", info->type);
 	http_reply_header(t->req, "Accept-Ranges", "bytes");
 }
 
@@ -167,6 +169,7 @@ static void on_file_ready(void *data, const struct guest_file_info *info)
 		http_reply_header(t->req, "Banger-File-Type", info->type);
 		return;
 	}
+	t->ranged = t->ranged && info->sized;
 	if (begins_anew(t, info))
 		return;
 	http_on_gone(t->req, NULL, NULL);
@@ -182,16 +185,32 @@ static void on_file_ready(void *data, const struct guest_file_info *info)
 			       from + length - 1, info->size);
 		http_reply_header(t->req, "Content-Range", range);
 	}
-	http_stream_length(t->req, length);
+	if (info->sized)
+		http_stream_length(t->req, length);
 	begin(t, t->ranged ? 206 : 200, "application/octet-stream");
+}
+
+/* No agent sends as much. */
+static void refuse_listing(struct transfer *t)
+{
+	struct error err = ERROR_INIT;
+
+	(void)error_set(&err, ERR_GUEST, "the guest's listing has more than %d bytes", LISTING_MAX);
+	guest_stream_abort(TAKE_PTR(t->guest));
+	http_on_gone(t->req, NULL, NULL);
+	http_reply_error(t->req, &err, NULL);
+	transfer_free(t);
 }
 
 static bool on_file_bytes(void *data, const void *bytes, size_t len)
 {
 	struct transfer *t = data;
 
-	if (t->folder)
-		return buf_append(&t->listing, bytes, len) == 0;
+	if (t->folder) {
+		if (buf_append(&t->listing, bytes, len) < 0)
+			refuse_listing(t);
+		return true;
+	}
 	if (!t->stream)
 		return true;
 	(void)http_stream_write(t->stream, bytes, len);
@@ -204,6 +223,7 @@ static json_t *entry_json(const json_t *e)
 	const char *name = json_string_value(json_object_get(e, "name"));
 	const char *type = json_string_value(json_object_get(e, "type"));
 	const char *target = json_string_value(json_object_get(e, "target"));
+	const char *base64 = json_string_value(json_object_get(e, "name_base64"));
 	json_int_t mtime_ns = json_integer_value(json_object_get(e, "mtime_ns"));
 	char when[32];
 	json_t *one;
@@ -218,6 +238,8 @@ static json_t *entry_json(const json_t *e)
 	if (mtime_ns >= 0)
 		(void)json_object_set_new(one, "modified",
 					  json_string(clock_format_ms(mtime_ns / 1000000, when)));
+	if (base64)
+		(void)json_object_set_new(one, "name_base64", json_string(base64));
 	if (target)
 		(void)json_object_set_new(one, "target", json_string(target));
 	return one;
@@ -288,7 +310,7 @@ static void on_head_end(void *data, const struct error *err)
 	if (!t->folder && not_modified(t, &t->info))
 		return;
 	describe(t, &t->info);
-	if (!t->folder)
+	if (!t->folder && t->info.sized)
 		http_stream_length(t->req, t->info.size);
 	stream = http_stream_begin(t->req, 200,
 				   t->folder ? "application/json" : "application/octet-stream",

@@ -154,10 +154,6 @@ bool api_image_first(struct http_request *req, struct api *api, const char *imag
 /* The API's view of an operation, its error included; new reference. */
 json_t *api_operation_json(struct op *op);
 
-/* Makes valid UTF-8 of any bytes: what is none becomes U+FFFD. The caller frees; NULL when out of
- * memory. */
-char *api_utf8(const void *bytes, size_t len);
-
 /* Whether something with these labels is among what `?label=` and `?label_prefix=` ask for. */
 bool api_labels_match(const struct http_request *req, const json_t *labels);
 

@@ -15,6 +15,7 @@
 
 #include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
+#include "lib/base/utf8.h"
 #include "server/api/commit_line.h"
 #include "server/api/workspace.h"
 #include "server/vm/exec_words.h"
@@ -126,7 +127,7 @@ static bool on_output(void *data, bool is_stderr, const void *bytes, size_t len)
 
 static void say_why(const struct patch *p, const struct guest_exec_end *end, struct error *err)
 {
-	autofree char *said = api_utf8(
+	autofree char *said = utf8_text(
 		buf_len(&p->said) ? buf_bytes(&p->said) : (const uint8_t *)"", buf_len(&p->said));
 
 	if (end->timed_out)

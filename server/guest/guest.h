@@ -121,10 +121,10 @@ void guest_exec_detach(struct guest_exec *exec);
  * at its end).
  */
 struct guest_file_info {
-	char type[8];    /* "file", "dir", "link", "fifo", "socket", "char", "block" */
-	uint64_t size;   /* of the whole file, bytes */
-	uint64_t length; /* bytes that will follow, where that is known */
-	uint32_t mode;   /* permission bits */
+	char type[8];  /* "file", "dir", "link", "fifo", "socket", "char", "block" */
+	uint64_t size; /* of the whole file, bytes */
+	bool sized;    /* `size` is known: no file that the kernel makes as it is read */
+	uint32_t mode; /* permission bits */
 	uint32_t uid;
 	uint32_t gid;
 	int64_t mtime_ns;

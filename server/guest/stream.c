@@ -90,7 +90,7 @@ static void on_reply(void *data, int status)
 		(void)snprintf(info.type, sizeof(info.type), "dir"); /* a folder's listing */
 	copy_token(info.etag, sizeof(info.etag), s->stream, "etag");
 	info.size = number(s->stream, "file-size", 10, 0);
-	info.length = number(s->stream, "content-length", 10, 0);
+	info.sized = link_stream_header(s->stream, "file-size") != NULL;
 	info.mode = (uint32_t)(number(s->stream, "file-mode", 8, 0) & 07777);
 	info.uid = (uint32_t)number(s->stream, "file-uid", 10, 0);
 	info.gid = (uint32_t)number(s->stream, "file-gid", 10, 0);

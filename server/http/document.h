@@ -93,7 +93,8 @@ struct route_match {
 	char *rest; /* owned: the decoded rest of the path; NULL without */
 };
 
-/* 0, or -ENOENT; -EINVAL where the rest of the path is not acceptable. free(match->rest) after. */
+/* 0, or -ENOENT; -EINVAL where a parameter is no text and can't be bytes of any kind.
+ * free(match->rest) after. */
 int route_find(const struct document *document, const struct uri *uri,
 	       struct route_match *ret_match) MUST_USE;
 

@@ -4,6 +4,7 @@
  * should be told: framing, target, site, route, method, rights, media type, size, parameters, body.
  */
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,17 +98,22 @@ static int find_route(struct http_request *req, struct error *err)
 {
 	enum method method = method_parse(req->method);
 	char allow[64];
+	int r;
 
 	if (req->uri_bad) {
 		*err = req->uri_error;
 		return error_to_errno(err);
 	}
-	if (route_find(req->server->document, &req->uri, &req->match) < 0)
+	r = route_find(req->server->document, &req->uri, &req->match);
+	if (r == -EINVAL)
+		return uri_refuse_bytes("the path", err);
+	if (r < 0)
 		return error_set(err, ERR_NOT_FOUND, "there is nothing at %.200s", req->uri.path);
 	if (method < METHOD_MAX_)
 		req->op = req->match.methods[method];
 	if (req->op && req->op->handler)
-		return 0;
+		return req->uri.query_text || req->op->opaque ? 0
+							      : uri_refuse_bytes("the query", err);
 	req->op = NULL;
 	allow_header(req, allow, sizeof(allow));
 	http_reply_header(req, "Allow", allow);

@@ -63,6 +63,8 @@ static void check_param(const struct http_request *req, size_t index, struct vio
 		return;
 	if (text)
 		value = schema_parse_text(p->schema, text);
+	if (text && !value && p->rest)
+		return; /* bytes of any kind; the request target's limit is theirs */
 	if (text && !value) {
 		violations_add(v, "", "must be UTF-8 text", NULL);
 	} else if (value) {

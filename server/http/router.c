@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A tree of path segments. A literal goes before a parameter; a parameter that takes the rest of
- * the path comes last, and also stands for nothing behind the last slash. There is no backtracking:
- * /vms/{vm}/exec and /vms/list/x would be two branches.
+ * the path comes last, may have bytes of any kind, and also stands for nothing behind the last
+ * slash. There is no backtracking: /vms/{vm}/exec and /vms/list/x would be two branches.
  */
 #include "server/http/router.h"
 
@@ -183,6 +183,8 @@ int route_find(const struct document *document, const struct uri *uri,
 				return r;
 			break;
 		}
+		if (i >= uri->n_text)
+			return -EINVAL;
 		m.values[m.n_values++] = segment;
 	}
 	if (!m.rest && at->parameter && at->parameter->rest && m.n_values < PATH_PARAMS_MAX &&

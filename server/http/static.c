@@ -146,6 +146,8 @@ bool static_reply(struct http_request *req)
 
 	if (!streq(req->method, "GET") && !streq(req->method, "HEAD"))
 		return false;
+	if (req->uri.n_text < req->uri.n_segments)
+		return false;
 	for (size_t i = 0; i < req->uri.n_segments; i++) {
 		const char *segment = req->uri.segments[i];
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lib/base/cleanup.h"
+#include "lib/base/utf8.h"
 
 static int hex(char c)
 {
@@ -18,41 +19,16 @@ static int hex(char c)
 	return -1;
 }
 
-/* Length of the UTF-8 sequence at p, 0 when it is not one (overlong forms and surrogates included).
- */
-static size_t utf8_len(const unsigned char *p)
-{
-	if (p[0] < 0x80)
-		return 1;
-	if (p[0] >= 0xc2 && p[0] <= 0xdf)
-		return (p[1] & 0xc0) == 0x80 ? 2 : 0;
-	if (p[0] >= 0xe0 && p[0] <= 0xef) {
-		if ((p[1] & 0xc0) != 0x80 || (p[2] & 0xc0) != 0x80)
-			return 0;
-		if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f))
-			return 0;
-		return 3;
-	}
-	if (p[0] >= 0xf0 && p[0] <= 0xf4) {
-		if ((p[1] & 0xc0) != 0x80 || (p[2] & 0xc0) != 0x80 || (p[3] & 0xc0) != 0x80)
-			return 0;
-		if ((p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
-			return 0;
-		return 4;
-	}
-	return 0;
-}
-
 static bool is_text(const char *s)
 {
-	const unsigned char *p = (const unsigned char *)s;
+	size_t len = strlen(s);
 
-	while (*p) {
-		size_t n = utf8_len(p);
+	for (size_t at = 0; at < len;) {
+		size_t n = utf8_sequence(s + at, len - at);
 
-		if (n == 0 || *p < 0x20 || *p == 0x7f)
+		if (n == 0 || (unsigned char)s[at] < 0x20 || s[at] == 0x7f)
 			return false;
-		p += n;
+		at += n;
 	}
 	return true;
 }
@@ -75,7 +51,13 @@ int uri_decode(char *text, bool plus)
 		}
 	}
 	*out = '\0';
-	return is_text(text) ? 0 : -EINVAL;
+	return 0;
+}
+
+int uri_refuse_bytes(const char *what, struct error *err)
+{
+	return error_set(err, ERR_BAD_REQUEST,
+			 "%s has a bad escape or characters that may not stand there", what);
 }
 
 static int parse_segments(struct uri *uri, char *path, struct error *err)
@@ -92,9 +74,9 @@ static int parse_segments(struct uri *uri, char *path, struct error *err)
 			return error_set(err, ERR_BAD_REQUEST, "the path has more than %d segments",
 					 URI_SEGMENTS_MAX);
 		if (uri_decode(p, false) < 0)
-			return error_set(err, ERR_BAD_REQUEST,
-					 "the path has a bad escape or characters that may not "
-					 "stand there");
+			return uri_refuse_bytes("the path", err);
+		if (uri->n_text == uri->n_segments && is_text(p))
+			uri->n_text++;
 		if (streq(p, ".") || streq(p, ".."))
 			return error_set(err, ERR_BAD_REQUEST, "the path has a . or .. segment");
 		uri->rest[uri->n_segments] = uri->path + offset;
@@ -122,9 +104,8 @@ static int parse_query(struct uri *uri, char *query, struct error *err)
 		pair->name = p;
 		pair->value = value ? value : "";
 		if (uri_decode(p, true) < 0 || (value && uri_decode(value, true) < 0))
-			return error_set(err, ERR_BAD_REQUEST,
-					 "the query has a bad escape or characters that may not "
-					 "stand there");
+			return uri_refuse_bytes("the query", err);
+		uri->query_text = uri->query_text && is_text(pair->name) && is_text(pair->value);
 		uri->n_query++;
 	}
 	return 0;
@@ -137,7 +118,9 @@ static void uri_clear(struct uri *uri)
 	uri->target = NULL;
 	uri->path = NULL;
 	uri->n_segments = 0;
+	uri->n_text = 0;
 	uri->n_query = 0;
+	uri->query_text = true;
 }
 
 /* Storage holds the target as it was sent, its path, and a copy to be cut up and decoded in place.
@@ -156,6 +139,8 @@ int uri_parse(const char *target, struct uri *ret_uri, struct error *err)
 				 URI_LEN_MAX);
 	if (target[0] != '/')
 		return error_set(err, ERR_BAD_REQUEST, "the request target must begin with /");
+	if (!is_text(target))
+		return uri_refuse_bytes("the request target", err);
 	uri->storage = malloc(3 * (len + 1));
 	if (!uri->storage)
 		return error_errno(err, -ENOMEM, "request target");

@@ -2,7 +2,8 @@
 /*
  * The request target taken apart: path segments and query parameters, each percent-decoded by
  * itself, so that an escaped slash stays inside its segment. What could be read in two ways is
- * refused: a bad escape, a NUL or control character, "." and "..", bytes that are not UTF-8.
+ * refused: a bad escape, a NUL, "." and "..". Names of files in a guest are bytes of any kind, so
+ * escaped control characters and what is not UTF-8 are told, and refused elsewhere.
  */
 #pragma once
 
@@ -22,8 +23,10 @@ struct uri {
 	const char *segments[URI_SEGMENTS_MAX];
 	const char *rest[URI_SEGMENTS_MAX]; /* where each segment begins in `path` */
 	size_t n_segments;
+	size_t n_text; /* of the segments, from the first on: UTF-8 without control characters */
 	struct uri_pair query[URI_QUERY_MAX];
 	size_t n_query;
+	bool query_text; /* all of it is, too */
 };
 
 /* `target` in origin form ("/vms?limit=3"). A trailing slash does not count. *ret_uri is empty when
@@ -34,5 +37,8 @@ void uri_done(struct uri *uri);
 /* The first value of a query parameter, or NULL. */
 const char *uri_query(const struct uri *uri, const char *name);
 
-/* Decodes in place; `plus` also turns "+" into a space. 0 or -EINVAL. */
+/* Decodes in place; `plus` also turns "+" into a space. 0, or -EINVAL at a bad escape or NUL. */
 int uri_decode(char *text, bool plus) MUST_USE;
+
+/* The refusal of what is no text where it has to be; returns a negative errno. */
+int uri_refuse_bytes(const char *what, struct error *err);

@@ -22,11 +22,22 @@ static const struct document *the_document(void)
 	return document;
 }
 
-static void check_segment(const char *segment)
+static void check_segment(const char *segment, bool text)
 {
 	assert(strcmp(segment, ".") != 0 && strcmp(segment, "..") != 0);
-	for (const char *p = segment; *p; p++)
+	for (const char *p = segment; text && *p; p++)
 		assert((unsigned char)*p >= 0x20 && *p != 0x7f);
+}
+
+/* What takes the rest of a path alone may be bytes of any kind. */
+static void check_values(const struct route_match *match)
+{
+	assert(match->n_values <= PATH_PARAMS_MAX);
+	for (size_t i = 0; i < match->n_values; i++) {
+		assert(match->values[i]);
+		if (match->values[i] != match->rest)
+			check_segment(match->values[i], true);
+	}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -42,12 +53,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		assert(strcmp(uri.target, target) == 0);
 		assert(uri.n_segments <= URI_SEGMENTS_MAX && uri.n_query <= URI_QUERY_MAX);
 		for (size_t i = 0; i < uri.n_segments; i++)
-			check_segment(uri.segments[i]);
-		if (route_find(the_document(), &uri, &match) == 0) {
-			assert(match.n_values <= PATH_PARAMS_MAX);
-			for (size_t i = 0; i < match.n_values; i++)
-				assert(match.values[i]);
-		}
+			check_segment(uri.segments[i], i < uri.n_text);
+		if (route_find(the_document(), &uri, &match) == 0)
+			check_values(&match);
 		free(match.rest);
 		uri_done(&uri);
 	}

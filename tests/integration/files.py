@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files of a guest: bytes in and out, ranges, folders, trees as tar, and what can't be done."""
+import base64
 import hashlib
 import io
 import os
@@ -101,6 +102,38 @@ class Files(LifeTest):
             self.put(f"tmp/{quoted}", name.encode())
             self.assertEqual(name.encode(), self.get(f"tmp/{quoted}").body)
             self.server.run("a", "test", "-f", f"/tmp/{name}")
+
+    def test_names_that_are_no_text(self):
+        names = {b"new\nline": "new%0Aline", b"\x01": "%01", b"latin-\xe4": "latin-%E4", b"cut\xe2\x82": "cut%E2%82"}
+        for name, quoted in names.items():
+            self.put(f"root/odd/{quoted}", name, "?parents=true")
+            self.assertEqual(name, self.get(f"root/odd/{quoted}").body)
+        listed = {base64.b64decode(e["name_base64"]) if "name_base64" in e else e["name"].encode()
+                  for e in self.get("root/odd").json()["entries"]}
+        self.assertEqual(set(names), listed)
+        with tarfile.open(fileobj=io.BytesIO(self.get("root/odd?tar=true").body), encoding="utf-8", errors="surrogateescape") as tar:
+            self.assertEqual(set(names), {os.fsencode(m.name.removeprefix("./")) for m in tar.getmembers() if m.isfile()})
+        for quoted in names.values():
+            self.server.must(204, "DELETE", f"/vms/a/files/root/odd/{quoted}")
+            self.assertIn("No such file", self.get(f"root/odd/{quoted}", status=404).json()["detail"])
+        # Cut in the middle of a character where a message has no more room.
+        self.assertIn("\u00e4", self.get("tmp/" + "%C3%A4" * 100 + "/" + "%C3%A4" * 100, status=404).json()["detail"])
+        for target in ("/vms/%0A", "/vms/a%FF/files/x", "/vms?state=%FF", "/vms/a/files/x%00", "/nothing/%FF"):
+            self.assertIn(self.server.call("GET", target).status, (400, 404), target)
+
+    def test_a_listing_that_is_too_long_says_so(self):
+        self.server.run("a", "sh", "-c", "mkdir /root/many && cd /root/many && x=$(head -c 1000 /dev/zero | tr '\\0' '\\001') && "
+                        "i=0; while [ $i -lt 1000 ]; do ln -s $x l$i; i=$((i+1)); done")
+        listing = self.get("root/many").json()
+        self.assertTrue(listing["truncated"])
+        self.assertGreater(len(listing["entries"]), 300)
+
+    def test_what_the_kernel_makes_up_comes_whole(self):
+        for path in ("proc/version", "sys/kernel/mm/transparent_hugepage/enabled", "proc/cpuinfo"):
+            reply = self.get(path, {"Range": "bytes=1-2"})
+            self.assertEqual(self.server.run("a", "cat", f"/{path}"), reply.body.decode(), path)
+            self.assertEqual((None, None), (reply.headers["Content-Length"], reply.headers["ETag"]))
+            self.assertIsNone(self.server.raw("HEAD", f"/vms/a/files/{path}").headers["Banger-File-Size"])
 
     def test_folders_are_listed_made_and_removed(self):
         self.put("root/new/deep/file", b"x", "?parents=true")

@@ -67,7 +67,7 @@ class Proxy(LifeTest):
         self.server.must(204, "PUT", "/vms/a/files/root/www/data.bin?parents=true", data, headers={"Content-Type": "application/octet-stream"})
         self.server.run("a", "sh", "-c", "echo preview > /root/www/index.html")
         self.serve(3000, ["httpd", "-f", "-p", "127.0.0.1:3000", "-h", "/root/www"])
-        for rest in ("/", "", "/index.html", "/?q=%2F&q=1"):
+        for rest in ("/", "", "/index.html", "/?q=%2F&q=1", "/?q=%FF%0A"):
             reply = self.ask("GET", 3000, rest)
             self.assertEqual((200, b"preview\n"), (reply.status, reply.body), rest)
         self.assertRegex(reply.headers["Content-Security-Policy"], "^sandbox;")

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/base/utf8.h"
+
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "server/api/handlers.h"
-
-/* Bytes of the sequence at `p` (RFC 3629: no overlong forms, no surrogates), 0 when it is not one.
- */
-static size_t sequence_len(const unsigned char *p, size_t left)
+size_t utf8_sequence(const void *bytes, size_t left)
 {
+	const unsigned char *p = bytes;
 	static const struct {
 		unsigned char first, last; /* range of the first byte */
 		unsigned char low, high;   /* range of the second */
@@ -34,7 +34,7 @@ static size_t sequence_len(const unsigned char *p, size_t left)
 	return 0;
 }
 
-char *api_utf8(const void *bytes, size_t len)
+char *utf8_text(const void *bytes, size_t len)
 {
 	static const char replacement[] = "\xef\xbf\xbd";
 	const unsigned char *p = bytes;
@@ -47,7 +47,7 @@ char *api_utf8(const void *bytes, size_t len)
 	if (!s)
 		return NULL;
 	for (size_t i = 0; i < len;) {
-		size_t n = sequence_len(p + i, len - i);
+		size_t n = utf8_sequence(p + i, len - i);
 
 		/* NUL is valid UTF-8 but no C string can hold it. */
 		if (n == 0 || p[i] == 0) {
