@@ -115,6 +115,27 @@ describe("the dashboard", { skip: built ? false : "web/dist is not built", timeo
 		await context.close();
 	});
 
+	it("lets go of what has changed", async () => {
+		const { page, context } = await visit(["--vms", "200", "--rate", "60"]);
+		await page.getByText("200 VMs").waitFor();
+		const devtools = await context.newCDPSession(page);
+		/* every object of the page that looks like a VM, after a collection */
+		const alive = async () => {
+			const { result } = await devtools.send("Runtime.evaluate", { expression: "Object.prototype" });
+			const { objects } = await devtools.send("Runtime.queryObjects", { prototypeObjectId: result.objectId, objectGroup: "count" });
+			const reply = await devtools.send("Runtime.callFunctionOn", { objectId: objects.objectId, returnByValue: true, functionDeclaration: "function () { return this.filter((o) => Object.hasOwn(o, 'disk_mib') && typeof o.since === 'string').length; }" });
+			await devtools.send("Runtime.releaseObjectGroup", { objectGroup: "count" });
+			return reply.result.value;
+		};
+		await page.waitForTimeout(1000);
+		const before = await alive();
+		assert.ok(before >= 200, `${before} VMs`);
+		await page.waitForTimeout(8000);
+		const after = await alive();
+		assert.ok(after < before + 100, `${before} VMs at first, ${after} later`);
+		await context.close();
+	});
+
 	it("makes a VM of a template, and lets go of it when its shape is changed", async () => {
 		const { page, context } = await visit(["--rate", "0"], "#/snapshots");
 		await page.getByRole("button", { name: "Actions for the template of debian" }).click();
@@ -261,6 +282,22 @@ describe("the dashboard", { skip: built ? false : "web/dist is not built", timeo
 		await page.getByText("one1").waitFor({ state: "detached" });
 		const { items } = await (await fetch(`${fixture.url}/tokens`)).json();
 		assert.deepEqual(items.map((t) => t.name), ["ci", "grafana", "dashboard-me33"]);
+		await context.close();
+	});
+
+	it("mends what doctor says the server can mend", async () => {
+		const { page, context } = await visit(["--rate", "0"], "#/host");
+		const row = page.locator(".checks li", { hasText: "There is no image alpine." });
+		await row.waitFor();
+		await row.getByRole("button", { name: "Fix, as commands" }).click();
+		assert.deepEqual(await page.locator(".dialog code").allInnerTexts().then(([curl, cli]) => [/\/images[^]*\{"build":"alpine"\}/.test(curl), cli]), [true, "banger doctor --fix"]);
+		await page.keyboard.press("Escape");
+		await page.getByRole("button", { name: "Fix 1 finding", exact: true }).waitFor();
+		await row.getByRole("button", { name: "Fix", exact: true }).click();
+		await page.getByText("Build image alpine").first().waitFor();
+		await row.waitFor({ state: "detached", timeout: 20_000 }).catch(() => page.getByRole("button", { name: "Check again" }).click());
+		await row.waitFor({ state: "detached" });
+		assert.equal(await page.getByRole("button", { name: /^Fix/ }).count(), 0);
 		await context.close();
 	});
 

@@ -52,6 +52,10 @@ export async function furnish(server) {
 	}
 	if (items.length) return;
 	for (const [path, text] of Object.entries(FILES)) await must("PUT", `/vms/web/files/${path}?parents=true`, text, { "Content-Type": "application/octet-stream" });
+	const repository = new URLSearchParams({ path: "/srv/repo", source: "/home/me/src/shop", host: "laptop", head: "5d1c0b6a9e7f43218cba0d1e2f3a4b5c6d7e8f90", branch: "fix-login", mode: "tracked", fingerprint: "91b4d6f2a0c3e587" });
+	await must("POST", `/vms/web/workspace?${repository}`, "\0".repeat(10_240), { "Content-Type": "application/x-tar" });
+	/* something to see in the plots */
+	await must("POST", "/vms/web/execs", { argv: ["sh", "-c", "while :; do dd if=/dev/urandom of=/srv/app/data/blob bs=64k count=$((8 + $(date +%s) % 60)) 2>/dev/null; sleep 3; done"] });
 	await must("POST", "/vms/web/snapshots", { name: "fresh" }, wait);
 	await sh("web", "echo dependencies > /srv/app/deps; sync");
 	await must("POST", "/vms/web/snapshots", { name: "deps-installed" }, wait);

@@ -338,7 +338,7 @@ describe("the dashboard on the real server", { skip: haveServer ? false : "bange
 	it("has no fault that axe can see, in light and dark", async () => {
 		for (const colorScheme of ["light", "dark"]) {
 			await page.emulateMedia({ colorScheme });
-			for (const hash of ["vms", "vms/first", "vms/first/exec", "vms/first/terminal", "vms/first/console", "vms/first/files", "vms/first/snapshots", "vms/first/settings", "vms/first/events", "snapshots", "create", "runs", "images", "host", "events", "tokens"]) {
+			for (const hash of ["vms", "vms/first", "vms/first/exec", "vms/first/terminal", "vms/first/console", "vms/first/files", "vms/first/network", "vms/first/snapshots", "vms/first/settings", "vms/first/events", "snapshots", "create", "runs", "images", "host", "events", "tokens"]) {
 				await page.goto(`${server.url}/#/${hash}`);
 				assert.deepEqual(await violations(page, colorScheme === "dark" ? ["color-contrast"] : undefined), [], `${hash}, ${colorScheme}`);
 			}

@@ -46,23 +46,24 @@ export function opLook(state: string): StateLook {
 	return state === "running" ? { word: state, tone: "info", shape: "spin", moving: true } : lookOf(state);
 }
 
-const SHAPES: Record<Shape, preact.JSX.Element> = {
-	disc: <circle cx="6" cy="6" r="4" class="fill" />,
-	ring: <circle cx="6" cy="6" r="3.6" class="line" />,
-	square: <rect x="2.5" y="2.5" width="7" height="7" rx="1" class="line" />,
-	bars: <path d="M4 2.5v7M8 2.5v7" class="line thick" />,
-	moon: <path d="M9.7 7.3A4.2 4.2 0 0 1 4.7 2.3a4.2 4.2 0 1 0 5 5z" class="fill" />,
-	diamond: <path d="M6 .8 11.2 6 6 11.2.8 6z" class="fill" />,
-	spin: <path d="M6 2a4 4 0 1 1-4 4" class="line thick" />,
-	check: <path d="M2.5 6.3 5 8.8l4.5-5" class="line thick" />,
-	cross: <path d="M3 3l6 6M9 3 3 9" class="line thick" />,
-	triangle: <path d="M6 1.2 11.3 10.5H.7z" class="fill" />,
+/* made anew each time: an element that is shared would keep every tree that it once stood in */
+const SHAPES: Record<Shape, () => preact.JSX.Element> = {
+	disc: () => <circle cx="6" cy="6" r="4" class="fill" />,
+	ring: () => <circle cx="6" cy="6" r="3.6" class="line" />,
+	square: () => <rect x="2.5" y="2.5" width="7" height="7" rx="1" class="line" />,
+	bars: () => <path d="M4 2.5v7M8 2.5v7" class="line thick" />,
+	moon: () => <path d="M9.7 7.3A4.2 4.2 0 0 1 4.7 2.3a4.2 4.2 0 1 0 5 5z" class="fill" />,
+	diamond: () => <path d="M6 .8 11.2 6 6 11.2.8 6z" class="fill" />,
+	spin: () => <path d="M6 2a4 4 0 1 1-4 4" class="line thick" />,
+	check: () => <path d="M2.5 6.3 5 8.8l4.5-5" class="line thick" />,
+	cross: () => <path d="M3 3l6 6M9 3 3 9" class="line thick" />,
+	triangle: () => <path d="M6 1.2 11.3 10.5H.7z" class="fill" />,
 };
 
 export function Shape({ shape, tone }: { shape: Shape; tone: Tone }) {
 	return (
 		<svg class={`shape tone-${tone}${shape === "spin" ? " turning" : ""}`} width="12" height="12" viewBox="0 0 12 12" aria-hidden="true" focusable="false">
-			{SHAPES[shape]}
+			{SHAPES[shape]()}
 		</svg>
 	);
 }

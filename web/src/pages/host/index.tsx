@@ -16,6 +16,7 @@ import { alive } from "../vms/columns";
 import { PhonePreferences } from "../../shell/nav";
 import { Button, Card, Command, Copy, Details, Loading, Meter } from "../../ui/basics";
 import { Shape, StateBadge, lookOf } from "../../ui/state";
+import { Fix, fixable } from "./fix";
 import "./host.css";
 
 const WORDS: Record<CheckStatus, string> = {
@@ -78,6 +79,7 @@ export default function HostPage() {
 								})}
 							</div>
 						</div>
+						{fixable(report.checks).length > 0 && <Fix checks={report.checks} label={`Fix ${plural(fixable(report.checks).length, "finding")}`} />}
 					</section>
 					<Groups checks={report.checks.filter((c) => !only || c.status === only)} />
 				</>
@@ -95,7 +97,7 @@ export default function HostPage() {
 /* --- what there is, what is promised and what is used --- */
 
 const AGAIN_MS = 5000;
-const WAITS = { cpu: "Waits for processors", memory: "Waits for memory", io: "Waits for disks" };
+const WAITS = { cpu: "For processors", memory: "For memory", io: "For disks" };
 
 function useHost(): Host | null {
 	const [host, setHost] = useState<Host | null>(null);
@@ -147,17 +149,23 @@ function Capacity() {
 						))}
 					</ul>
 				</Card>
-				<Card title="Disk and pressure">
+				{pressure.cpu && (
+					<Card title="Waiting">
+						<ul class="capacity">
+							{(["cpu", "memory", "io"] as const).map((kind) => {
+								const some = pressure[kind];
+								return some && <li key={kind} title="The share of the time in which something waited for it"><span>{WAITS[kind]}</span><Meter wide value={some.avg10} of={100} text={`${some.avg10.toFixed(1)} % of 10 s, ${some.avg60.toFixed(1)} % of a minute`} label={`Waits ${WAITS[kind].toLowerCase()}`} /></li>;
+							})}
+						</ul>
+					</Card>
+				)}
+				<Card title="Disk">
 					<Details
 						rows={[
 							["Images", <a href={href(["images"])}>{bytes(disk.images_bytes)}</a>],
 							["Templates", <a href={href(["snapshots"])}>{bytes(disk.templates_bytes)}</a>],
 							["Snapshots", <a href={href(["snapshots"])}>{bytes(disk.snapshots_bytes)}</a>],
 							...(can("cache_prune") ? [["Downloaded layers", <Button kind="quiet" icon="trash" label="Look and remove…" onClick={cleanCache} />] as [string, ComponentChildren]] : []),
-							...(["cpu", "memory", "io"] as const).flatMap((kind) => {
-								const some = pressure[kind];
-								return some ? [[WAITS[kind], <span class="num">{some.avg10.toFixed(1)} % of 10 s, {some.avg60.toFixed(1)} % of a minute</span>] as [string, ComponentChildren]] : [];
-							}),
 						]}
 					/>
 				</Card>
@@ -216,6 +224,7 @@ function Groups({ checks }: { checks: Check[] }) {
 										<div class="remedy">
 											<span>{check.remedy}</span>
 											<Copy text={check.remedy} what="remedy" />
+											<Fix checks={[check]} label="Fix" />
 										</div>
 									)}
 								</div>
