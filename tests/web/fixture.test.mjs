@@ -14,7 +14,7 @@ const built = existsSync(`${dist}index.html`);
 const cutOff = (page) =>
 	page.evaluate(() => {
 		const wide = (el) => el.scrollWidth > el.clientWidth + 1;
-		const boxes = [...document.querySelectorAll(".page, .page-head, .card, .card > header, .card > .body, .nav")];
+		const boxes = [...document.querySelectorAll(".page, .page-head, .page > .row, .card, .card > header, .card > .body, .nav")];
 		const out = boxes.filter((el) => wide(el) && !/auto|scroll/.test(getComputedStyle(el).overflowX));
 		const main = document.querySelector("main");
 		const tab = document.querySelector(".tabs [aria-current]")?.getBoundingClientRect();

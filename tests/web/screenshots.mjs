@@ -4,9 +4,10 @@
  *
  *     node screenshots.mjs [--out folder] [--only vms,host] [--themes light,dark] [--sizes wide,phone]
  *
- * It starts the real server of build/release in a home of its own below build/, with real VMs in every state.
+ * It starts the real server of build/release in a home of its own below /tmp, with real VMs in every state.
  */
 import { mkdirSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { fileURLToPath } from "node:url";
 import { openBrowser, openPage, settled } from "./lib.mjs";
 import { Server } from "./server.mjs";
@@ -18,11 +19,12 @@ const flag = (name, fallback) => {
 };
 const out = flag("out", fileURLToPath(new URL("../../docs/screenshots/", import.meta.url)));
 const only = flag("only", "").split(",").filter(Boolean);
-const build = fileURLToPath(new URL("../../build/", import.meta.url));
+/* some pages show where the server's files are: that should look the same wherever this runs */
+const homes = `${tmpdir()}/banger`;
 mkdirSync(out, { recursive: true });
 
-const server = await Server.create(`${build}web-screenshots`);
-const empty = await Server.create(`${build}web-screenshots-empty`);
+const server = await Server.create(`${homes}/home`);
+const empty = await Server.create(`${homes}/empty`);
 await empty.deleteVms();
 await furnish(server);
 const run = (await server.api("GET", "/runs")).body.items?.[0]?.id;

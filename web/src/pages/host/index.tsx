@@ -165,7 +165,7 @@ function Capacity() {
 							["Images", <a href={href(["images"])}>{bytes(disk.images_bytes)}</a>],
 							["Templates", <a href={href(["snapshots"])}>{bytes(disk.templates_bytes)}</a>],
 							["Snapshots", <a href={href(["snapshots"])}>{bytes(disk.snapshots_bytes)}</a>],
-							...(can("cache_prune") ? [["Downloaded layers", <Button kind="quiet" icon="trash" label="Look and remove…" onClick={cleanCache} />] as [string, ComponentChildren]] : []),
+							...(can("cache_prune") ? [["Layers", <Button kind="quiet" icon="trash" title="Downloaded layers of images that nothing needs any more" label="Look and remove…" onClick={cleanCache} />] as [string, ComponentChildren]] : []),
 						]}
 					/>
 				</Card>
