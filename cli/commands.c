@@ -848,7 +848,8 @@ const struct command commands[] = {
 			"on "
 			"the server's machine, with the folder of its modules; an address, with "
 			"the "
-			"sha256 of what is there. The last two need --name.",
+			"sha256 of what is there; an artifact of a registry. All but the first "
+			"two need --name.",
 		.examples = "banger kernel import debian-cloud\n"
 			    "banger kernel import --name host /boot/vmlinuz-6.1.0-35-amd64 "
 			    "/lib/modules/6.1.0-35-amd64",

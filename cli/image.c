@@ -301,7 +301,7 @@ int cmd_kernel_build(struct cli *cli, const struct args *args)
 	return make(cli, args, "/kernels", "build");
 }
 
-/* A word, an absolute path (and its modules'), or an address (and its digest). */
+/* A word, an absolute path (and its modules'), an address (and its digest), or a reference. */
 int cmd_kernel_import(struct cli *cli, const struct args *args)
 {
 	const char *source = args->positional[0];
@@ -309,9 +309,10 @@ int cmd_kernel_import(struct cli *cli, const struct args *args)
 	bool url = strstr(source, "://");
 
 	return make_with(cli, args, "/kernels",
-			 source[0] == '/' ? "file"
-			 : url            ? "url"
-					  : "import",
+			 source[0] == '/'         ? "file"
+			 : url                    ? "url"
+			 : strpbrk(source, "/:@") ? "pull"
+						  : "import",
 			 url ? "sha256" : "modules", more);
 }
 

@@ -281,13 +281,13 @@ static int add_name(const struct catalog_name *name, void *data)
 	bool kernel = name->kind == NAME_KERNEL;
 	bool here = kernel ? catalog_kernel(n->api->catalog, name->name) != NULL
 			   : catalog_image(n->api->catalog, name->name) != NULL;
-	json_t *o = json_pack("{s:s, s:s, s:s, s:b, s:b}", "name", name->name, "kind",
+	json_t *o = json_pack("{s:s, s:s, s:s, s:b, s:b, s:b}", "name", name->name, "kind",
 			      kinds[name->kind], "source", name->source, "own", name->own, "here",
-			      here);
+			      here, "pinned", name->pinned);
 
 	if (o && name->kind == NAME_BUILT_IMAGE)
 		(void)json_object_set_new(o, "source", json_string("built on this machine"));
-	if (o && kernel)
+	if (o && name->sha256[0])
 		(void)json_object_set_new(o, "sha256", json_string(name->sha256));
 	return json_array_append_new(n->items, o) < 0 ? -ENOMEM : 0;
 }
@@ -421,7 +421,8 @@ void api_kernel_create(struct http_request *req, void *context)
 					  .file = text_of(body, "file"),
 					  .modules = text_of(body, "modules"),
 					  .url = text_of(body, "url"),
-					  .sha256 = text_of(body, "sha256") };
+					  .sha256 = text_of(body, "sha256"),
+					  .pull = text_of(body, "pull") };
 	struct op *op = NULL;
 	struct error err;
 	char location[300];

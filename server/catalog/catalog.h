@@ -78,7 +78,7 @@ int catalog_verify_image(struct catalog *catalog, const char *name, const char *
 int catalog_prune_cache(struct catalog *catalog, int64_t age_s, bool dry_run, const char *who,
 			struct op **ret_op, struct error *err) MUST_USE;
 
-/* Where a kernel comes from: exactly one of `import`, `build`, `file` and `url`. */
+/* Where a kernel comes from: exactly one of `import`, `build`, `file`, `url` and `pull`. */
 struct kernel_wish {
 	const char *name;    /* may be NULL with the first two: their own word */
 	const char *import;  /* "debian-cloud", "debian", or one of the catalogue's names */
@@ -87,6 +87,7 @@ struct kernel_wish {
 	const char *modules; /* absolute path, with `file`; may be NULL */
 	const char *url;     /* see kernel_import_url() */
 	const char *sha256;  /* with `url`: 64 digits */
+	const char *pull;    /* see kernel_pull() */
 };
 
 const char *kernel_wish_name(const struct kernel_wish *wish);

@@ -30,6 +30,7 @@ struct add_job {
 	char source[4096]; /* of a pull: the reference; of an import: the path or address */
 	char modules[4096];
 	char sha256[DIGEST_HEX + 1];
+	bool pull;     /* of a kernel: `source` is a reference */
 	int64_t age_s; /* of a pruning, as the next */
 	bool dry_run;
 	uint64_t bytes; /* that a pruning has found */

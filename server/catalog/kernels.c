@@ -46,6 +46,8 @@ static int run_import(struct op *op, void *data, struct error *err)
 
 	if (job->import)
 		r = job->import(c->paths, op, &job->kernel, err);
+	else if (job->pull)
+		r = kernel_pull(c->paths, &c->registry, job->source, op, &job->kernel, err);
 	else if (job->sha256[0])
 		r = kernel_import_url(c->paths, &c->registry, job->source, job->sha256, op,
 				      &job->kernel, err);
@@ -80,9 +82,11 @@ int catalog_add_kernel(struct catalog *catalog, const struct kernel_wish *wish, 
 		       struct op **ret_op, struct error *err)
 {
 	kernel_importer_fn *import = find_importer(wish);
-	const char *from = wish->file ? wish->file : wish->url;
+	const char *from = wish->file ? wish->file : wish->url ? wish->url : wish->pull;
 	const char *sha256 = wish->url ? wish->sha256 : NULL;
 	struct catalog_name known;
+	struct reference ref;
+	bool pull = wish->pull != NULL;
 	struct add_job *job;
 
 	if (!import && wish->import) {
@@ -92,6 +96,7 @@ int catalog_add_kernel(struct catalog *catalog, const struct kernel_wish *wish, 
 			return r;
 		from = r > 0 ? known.source : NULL;
 		sha256 = known.sha256;
+		pull = r > 0 && !known.sha256[0];
 	}
 	if (!import && !from)
 		return error_set(err, ERR_INVALID,
@@ -103,10 +108,13 @@ int catalog_add_kernel(struct catalog *catalog, const struct kernel_wish *wish, 
 		return error_set(err, ERR_INVALID, "/modules: they go with a file");
 	if (wish->sha256 && !wish->url)
 		return error_set(err, ERR_INVALID, "/sha256: it goes with a url");
+	if (wish->pull && reference_parse(wish->pull, &ref, err) < 0)
+		return error_wrap(err, "/pull");
 	job = calloc(1, sizeof(*job));
 	if (!job)
 		return error_errno(err, -ENOMEM, "kernel");
 	job->import = import;
+	job->pull = pull;
 	(void)snprintf(job->source, sizeof(job->source), "%s", from ? from : "");
 	(void)snprintf(job->modules, sizeof(job->modules), "%s",
 		       wish->modules ? wish->modules : "");

@@ -53,34 +53,50 @@ static size_t cut(char *line, char *words[WORDS_MAX])
 	return n;
 }
 
+/* Which parts there must be, and what they mean. */
+static int take_source(char *const words[WORDS_MAX], size_t n, struct catalog_name *name,
+		       struct error *err)
+{
+	struct reference ref;
+	bool url = name->kind == NAME_KERNEL && n == 4;
+	int r = url ? download_host(name->source, &ref, err)
+		    : reference_parse(name->source, &ref, err);
+
+	if (r < 0)
+		return r;
+	if (url && !digest_hex_valid(words[3]))
+		return error_set(err, ERR_INVALID, "the sha256 is not 64 digits of 0-9 and a-f");
+	name->pinned = url || ref.digest[0];
+	if (url)
+		memcpy(name->sha256, words[3], sizeof(name->sha256));
+	/* What runs below all else is not what a name happens to mean on the day. */
+	return name->kind == NAME_KERNEL && !name->pinned
+		       ? error_set(err, ERR_INVALID,
+				   "a kernel's reference ends with its digest, @sha256:…")
+		       : 0;
+}
+
 static int take_words(char *const words[WORDS_MAX], size_t n, struct catalog_name *ret_name,
 		      struct error *err)
 {
-	struct catalog_name name = { .kind = NAME_IMAGE, .own = true };
-	struct reference ref;
+	struct catalog_name name = { .own = true };
 	bool kernel = streq(words[0], "kernel");
 	int r;
 
 	if (!kernel && !streq(words[0], "image"))
 		return error_set(err, ERR_INVALID, "'%.60s' is neither image nor kernel", words[0]);
-	if (n != (kernel ? 4 : 3))
+	if (n != 3 && !(kernel && n == 4))
 		return error_set(err, ERR_INVALID, "%s wants %s", words[0],
-				 kernel ? "NAME URL SHA256" : "NAME REFERENCE");
+				 kernel ? "NAME URL SHA256 or NAME REFERENCE" : "NAME REFERENCE");
 	if (strlen(words[1]) >= sizeof(name.name) || strlen(words[2]) >= sizeof(name.source))
 		return error_set(err, ERR_INVALID, "'%.60s…' is too long",
 				 strlen(words[1]) >= sizeof(name.name) ? words[1] : words[2]);
+	name.kind = kernel ? NAME_KERNEL : NAME_IMAGE;
 	(void)snprintf(name.name, sizeof(name.name), "%s", words[1]);
 	(void)snprintf(name.source, sizeof(name.source), "%s", words[2]);
-	r = kernel ? download_host(name.source, &ref, err)
-		   : reference_parse(name.source, &ref, err);
+	r = take_source(words, n, &name, err);
 	if (r < 0)
 		return r;
-	if (kernel && !digest_hex_valid(words[3]))
-		return error_set(err, ERR_INVALID, "the sha256 is not 64 digits of 0-9 and a-f");
-	if (kernel) {
-		name.kind = NAME_KERNEL;
-		memcpy(name.sha256, words[3], sizeof(name.sha256));
-	}
 	*ret_name = name;
 	return 0;
 }

@@ -5,6 +5,7 @@
  *
  *     image NAME REFERENCE        image tools ghcr.io/org/tools@sha256:…
  *     kernel NAME URL SHA256      kernel small https://example.org/vmlinux 0f3c…
+ *     kernel NAME REFERENCE       kernel small ghcr.io/org/kernel@sha256:0f3c…
  *
  * and what follows '#' is a comment. The file is read each time, so a change needs no restart.
  */
@@ -20,9 +21,10 @@ enum name_kind { NAME_IMAGE, NAME_BUILT_IMAGE, NAME_KERNEL };
 struct catalog_name {
 	enum name_kind kind;
 	char name[128];
-	char source[2049]; /* a reference, a builder's word, or a URL */
-	char sha256[DIGEST_HEX + 1];
-	bool own; /* of the owner's file */
+	char source[2049];           /* a reference, a builder's word, or a URL */
+	char sha256[DIGEST_HEX + 1]; /* of a kernel's URL; "": the source is a reference */
+	bool pinned;                 /* by a digest: it always means the same */
+	bool own;                    /* of the owner's file */
 };
 
 /* Returns 0 to go on, anything else to end: it is returned. */

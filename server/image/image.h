@@ -28,7 +28,8 @@ struct image_paths {
 /*
  * How an entry is made once more when its files are lost: by "pull" (a reference with its digest),
  * "import" (a path), "build" (a builder's word), "package" (a kernel's word), "file" (a path;
- * `more` its modules') or "url" (`more` its sha256). "": it can't be.
+ * `more` its modules'), "url" (`more` its sha256) or "artifact" (a reference with its digest). "":
+ * it can't be.
  */
 struct made_from {
 	char how[16];
@@ -38,6 +39,11 @@ struct made_from {
 
 /* Fills it in; what does not fit is left out, and then it can't be made again. */
 void made_from_set(struct made_from *from, const char *how, const char *what, const char *more);
+
+/* The same of a registry, with the digest that will always mean this one. */
+struct reference;
+void made_from_registry(struct made_from *from, const char *how, const struct reference *ref,
+			const char *digest);
 
 struct image_info {
 	char id[72];      /* "sha256-" and 64 hex digits over files and configuration */
@@ -167,6 +173,14 @@ int kernel_import_file(const struct image_paths *paths, const char *path, const 
 int kernel_import_url(const struct image_paths *paths, const struct registry_settings *settings,
 		      const char *url, const char *sha256, struct op *op,
 		      struct kernel_info *ret_info, struct error *err) MUST_USE;
+
+/*
+ * The same of a registry: an artifact whose file is the kernel ("ghcr.io/org/kernel@sha256:…", as
+ * "oras push" makes it). The file stays in the cache.
+ */
+int kernel_pull(const struct image_paths *paths, const struct registry_settings *settings,
+		const char *reference, struct op *op, struct kernel_info *ret_info,
+		struct error *err) MUST_USE;
 
 /* Absolute path of an image's root.squashfs or a kernel's vmlinux; the caller frees. NULL: out of
  * memory. */

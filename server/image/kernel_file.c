@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Kernels from files: of this machine, or downloaded with a known digest. A Debian package, or a
- * kernel by itself with, optionally, a folder of modules.
+ * Kernels from files: of this machine, downloaded with a known digest, or of a registry. A Debian
+ * package, or a kernel by itself with, optionally, a folder of modules.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +21,7 @@
 #include "server/image/manifest.h"
 #include "server/image/vmlinux.h"
 #include "server/registry/download.h"
+#include "server/registry/registry.h"
 
 /* In bytes: of a kernel's file, of one that was compressed, of a list. */
 #define FILE_MAX_BYTES (1ULL << 30)
@@ -176,4 +177,52 @@ int kernel_import_url(const struct image_paths *paths, const struct registry_set
 		return error_wrap(err, "%.200s", url);
 	*ret_info = info;
 	return 0;
+}
+
+/* The file in the cache, from then on as one of this machine. */
+static int pull_file(const struct image_paths *paths, struct registry *registry,
+		     struct pulled *pulled, struct error *err)
+{
+	autofree char *blobs = path_join(paths->cache, "blobs");
+
+	if (!blobs)
+		return error_errno(err, -ENOMEM, "pull");
+	if (pulled->manifest.layers[0].size > FILE_MAX_BYTES)
+		return error_set(err, ERR_TOO_LARGE, "more than %llu bytes are no kernel",
+				 (unsigned long long)FILE_MAX_BYTES);
+	op_stage(registry->op, "download");
+	return registry_layers(registry, blobs, pulled, err);
+}
+
+int kernel_pull(const struct image_paths *paths, const struct registry_settings *settings,
+		const char *reference, struct op *op, struct kernel_info *ret_info,
+		struct error *err)
+{
+	struct pulled pulled CLEANUP(pulled_done) = PULLED_INIT;
+	autofree struct registry *registry = malloc(sizeof(*registry));
+	struct kernel_info info = { .name = "artifact" };
+	struct reference ref;
+	int r = reference_parse(reference, &ref, err);
+
+	if (r < 0)
+		return r;
+	if (!registry)
+		return error_errno(err, -ENOMEM, "pull %s", reference);
+	op_stage(op, "resolve");
+	r = registry_init(registry, settings, &ref, op, err);
+	if (r < 0)
+		return r;
+	r = registry_resolve_kernel(registry, &pulled, err);
+	if (r == 0)
+		r = pull_file(paths, registry, &pulled, err);
+	registry_done(registry);
+	if (r < 0)
+		return r;
+	(void)snprintf(info.source, sizeof(info.source), "%.120s/%.200s%s%.100s@%s", ref.host,
+		       ref.repo, ref.tag[0] ? ":" : "", ref.tag, pulled.digest);
+	made_from_registry(&info.from, "artifact", &ref, pulled.digest);
+	r = import_fd(paths, pulled.layers[0], NULL, op, &info, err);
+	if (r == 0)
+		*ret_info = info;
+	return r;
 }

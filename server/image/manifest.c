@@ -11,6 +11,7 @@
 #include "lib/base/fs.h"
 #include "lib/json/json.h"
 #include "server/image/squashfs.h"
+#include "server/registry/reference.h"
 
 enum { SCHEMA = 1 };
 
@@ -66,6 +67,15 @@ void made_from_set(struct made_from *from, const char *how, const char *what, co
 	(void)snprintf(from->how, sizeof(from->how), "%s", how);
 	(void)snprintf(from->what, sizeof(from->what), "%s", what);
 	(void)snprintf(from->more, sizeof(from->more), "%s", more ? more : "");
+}
+
+void made_from_registry(struct made_from *from, const char *how, const struct reference *ref,
+			const char *digest)
+{
+	char text[sizeof(ref->host) + sizeof(ref->repo) + OCI_DIGEST_SIZE + 4];
+
+	(void)snprintf(text, sizeof(text), "%s/%s@%s", ref->host, ref->repo, digest);
+	made_from_set(from, how, text, NULL);
 }
 
 static int add_from(json_t *manifest, const struct made_from *from)

@@ -100,6 +100,14 @@ static int download(struct mending *m, struct error *err)
 					     m->op, &info, err));
 }
 
+static int pull_kernel(struct mending *m, struct error *err)
+{
+	struct kernel_info info = { .name = "" };
+
+	return take_kernel(m, &info,
+			   kernel_pull(m->paths, m->settings, m->from->what, m->op, &info, err));
+}
+
 struct maker {
 	const char *how;
 	maker_fn *make;
@@ -112,10 +120,8 @@ static const struct maker image_makers[] = {
 };
 
 static const struct maker kernel_makers[] = {
-	{ "package", take_package },
-	{ "build", build_kernel },
-	{ "file", take_file },
-	{ "url", download },
+	{ "package", take_package }, { "build", build_kernel },   { "file", take_file },
+	{ "url", download },         { "artifact", pull_kernel },
 };
 
 /* Runs the maker, and holds what has come of it against the id. */

@@ -44,15 +44,6 @@ static bool find_known(const struct image_paths *paths, const char *digest,
 	       image_whole(paths, id) && image_load(paths, id, ret_info, &ignored) == 0;
 }
 
-/* The reference that will always mean this image. */
-static void note_reference(const struct reference *ref, const char *digest, struct made_from *from)
-{
-	char text[sizeof(ref->host) + sizeof(ref->repo) + OCI_DIGEST_SIZE + 4];
-
-	(void)snprintf(text, sizeof(text), "%s/%s@%s", ref->host, ref->repo, digest);
-	made_from_set(from, "pull", text, NULL);
-}
-
 static int make(const struct image_paths *paths, struct registry *registry, struct pulled *pulled,
 		struct image_info *info, struct error *err)
 {
@@ -99,7 +90,7 @@ int image_pull(const struct image_paths *paths, const struct registry_settings *
 	r = registry_resolve(registry, &pulled, err);
 	if (r == 0 && !find_known(paths, pulled.digest, &info)) {
 		(void)snprintf(info.name, sizeof(info.name), "%.255s", reference);
-		note_reference(&ref, pulled.digest, &info.from);
+		made_from_registry(&info.from, "pull", &ref, pulled.digest);
 		r = make(paths, registry, &pulled, &info, err);
 	}
 	registry_done(registry);

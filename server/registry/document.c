@@ -139,8 +139,55 @@ static int parse_layers(const json_t *layers, struct oci_manifest *m, struct err
 	return 0;
 }
 
-int oci_manifest_parse(const char *text, size_t len, const char *arch,
-		       struct oci_manifest *ret_manifest, struct error *err)
+/* --- kernels --- */
+
+static bool kernel_title(const json_t *layer)
+{
+	static const char *const names[] = { "vmlinux", "vmlinuz", "bzImage" };
+	const char *title =
+		text_of(json_object_get(layer, "annotations"), "org.opencontainers.image.title");
+	size_t len = strlen(title);
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (str_has_prefix(title, names[i]))
+			return true;
+	return len > 4 && streq(title + len - 4, ".deb");
+}
+
+static int parse_kernel(const json_t *layers, struct oci_manifest *m, struct error *err)
+{
+	const json_t *found = NULL, *layer;
+	size_t i;
+	int r;
+
+	if (json_array_size(layers) == 1)
+		found = json_array_get(layers, 0);
+	json_array_foreach (layers, i, layer)
+		if (!found && kernel_title(layer))
+			found = layer;
+	if (!found)
+		return error_set(err, ERR_UPSTREAM,
+				 "manifest: none of its %zu files has the title of a kernel: "
+				 "vmlinux…, vmlinuz…, bzImage… or ….deb",
+				 json_array_size(layers));
+	if (layer_type_known(text_of(found, "mediaType")))
+		return error_set(err, ERR_UNSUPPORTED,
+				 "manifest: it is an image; a kernel is an artifact with the file "
+				 "itself, as \"oras push\" makes it");
+	m->layers = calloc(1, sizeof(*m->layers));
+	if (!m->layers)
+		return error_errno(err, -ENOMEM, "manifest");
+	r = parse_blob(found, "manifest", m->layers, err);
+	m->n_layers = r == 0;
+	return r;
+}
+
+/* --- either --- */
+
+typedef int layers_fn(const json_t *layers, struct oci_manifest *m, struct error *err);
+
+static int parse_document(const char *text, size_t len, const char *arch, layers_fn *take_layers,
+			  struct oci_manifest *ret_manifest, struct error *err)
 {
 	json_auto_t *root = json_parse(text, len, err);
 	struct oci_manifest m CLEANUP(oci_manifest_done) = { .layers = NULL };
@@ -158,13 +205,25 @@ int oci_manifest_parse(const char *text, size_t len, const char *arch,
 	} else {
 		r = parse_blob(json_object_get(root, "config"), "manifest", &m.config, err);
 		if (r == 0)
-			r = parse_layers(json_object_get(root, "layers"), &m, err);
+			r = take_layers(json_object_get(root, "layers"), &m, err);
 	}
 	if (r < 0)
 		return r;
 	*ret_manifest = m;
 	m.layers = NULL;
 	return 0;
+}
+
+int oci_manifest_parse(const char *text, size_t len, const char *arch,
+		       struct oci_manifest *ret_manifest, struct error *err)
+{
+	return parse_document(text, len, arch, parse_layers, ret_manifest, err);
+}
+
+int oci_kernel_parse(const char *text, size_t len, const char *arch,
+		     struct oci_manifest *ret_manifest, struct error *err)
+{
+	return parse_document(text, len, arch, parse_kernel, ret_manifest, err);
 }
 
 /* --- configurations --- */

@@ -42,6 +42,13 @@ int oci_manifest_parse(const char *text, size_t len, const char *arch,
 		       struct oci_manifest *ret_manifest, struct error *err) MUST_USE;
 
 /*
+ * The same of an artifact that holds a kernel: `layers` is the one file that it is in, of any type.
+ * Among several it is the one whose title (annotation) is that of a kernel's file.
+ */
+int oci_kernel_parse(const char *text, size_t len, const char *arch,
+		     struct oci_manifest *ret_manifest, struct error *err) MUST_USE;
+
+/*
  * An image's configuration as ours: entrypoint, cmd, env, user, workdir, ports, volumes,
  * stop_signal, labels, and init where the image runs one. New reference. `n_layers` must be what
  * the configuration knows of; `arch` NULL: any.

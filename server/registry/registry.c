@@ -39,8 +39,11 @@ static int check(const char *what, const char *text, size_t len, const char *wan
 	return 0;
 }
 
+typedef int manifest_parse_fn(const char *text, size_t len, const char *arch,
+			      struct oci_manifest *ret_manifest, struct error *err);
+
 static int get_manifest(struct registry *registry, const char *which, bool is_digest,
-			struct pulled *p, struct error *err)
+			manifest_parse_fn *parse, struct pulled *p, struct error *err)
 {
 	struct fetch fetch = { .what = "manifest",
 			       .accept = oci_manifest_types,
@@ -55,7 +58,7 @@ static int get_manifest(struct registry *registry, const char *which, bool is_di
 	if (r == 0)
 		r = check("manifest", text, len, is_digest ? which : "", p->digest, err);
 	oci_manifest_done(&p->manifest);
-	return r < 0 ? r : oci_manifest_parse(text, len, oci_host_arch(), &p->manifest, err);
+	return r < 0 ? r : parse(text, len, oci_host_arch(), &p->manifest, err);
 }
 
 static int get_config(struct registry *registry, struct pulled *p, struct error *err)
@@ -89,23 +92,44 @@ static int get_config(struct registry *registry, struct pulled *p, struct error 
 	return 0;
 }
 
-int registry_resolve(struct registry *registry, struct pulled *ret_pulled, struct error *err)
+/* Through an index, if there is one. */
+static int find_manifest(struct registry *registry, manifest_parse_fn *parse, struct pulled *p,
+			 struct error *err)
 {
-	struct pulled p CLEANUP(pulled_done) = PULLED_INIT;
 	const struct reference *ref = &registry->ref;
 	int r = get_manifest(registry, ref->digest[0] ? ref->digest : ref->tag, ref->digest[0] != 0,
-			     &p, err);
+			     parse, p, err);
 
-	for (int i = 0; r == 0 && p.manifest.is_index; i++) {
+	for (int i = 0; r == 0 && p->manifest.is_index; i++) {
 		char chosen[OCI_DIGEST_SIZE];
 
 		if (i == INDEX_DEPTH_MAX)
 			return error_set(err, ERR_UPSTREAM, "index: it leads to another one again");
-		memcpy(chosen, p.manifest.chosen.digest, sizeof(chosen));
-		r = get_manifest(registry, chosen, true, &p, err);
+		memcpy(chosen, p->manifest.chosen.digest, sizeof(chosen));
+		r = get_manifest(registry, chosen, true, parse, p, err);
 	}
+	return r;
+}
+
+int registry_resolve(struct registry *registry, struct pulled *ret_pulled, struct error *err)
+{
+	struct pulled p CLEANUP(pulled_done) = PULLED_INIT;
+	int r = find_manifest(registry, oci_manifest_parse, &p, err);
+
 	if (r == 0)
 		r = get_config(registry, &p, err);
+	if (r < 0)
+		return r;
+	*ret_pulled = p;
+	p = PULLED_INIT;
+	return 0;
+}
+
+int registry_resolve_kernel(struct registry *registry, struct pulled *ret_pulled, struct error *err)
+{
+	struct pulled p CLEANUP(pulled_done) = PULLED_INIT;
+	int r = find_manifest(registry, oci_kernel_parse, &p, err);
+
 	if (r < 0)
 		return r;
 	*ret_pulled = p;

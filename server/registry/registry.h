@@ -19,6 +19,9 @@ void pulled_done(struct pulled *pulled);
 /* Manifest and configuration, both held against their digests. */
 int registry_resolve(struct registry *registry, struct pulled *ret_pulled,
 		     struct error *err) MUST_USE;
+/* The manifest alone, of an artifact with a kernel: see oci_kernel_parse(). */
+int registry_resolve_kernel(struct registry *registry, struct pulled *ret_pulled,
+			    struct error *err) MUST_USE;
 /* The layers, into the folder and opened. */
 int registry_layers(struct registry *registry, const char *folder, struct pulled *pulled,
 		    struct error *err) MUST_USE;

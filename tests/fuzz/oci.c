@@ -27,6 +27,19 @@ static void as_manifest(const char *text, size_t len)
 	oci_manifest_done(&m);
 }
 
+static void as_kernel(const char *text, size_t len)
+{
+	struct error err = ERROR_INIT;
+	struct oci_manifest m;
+
+	if (oci_kernel_parse(text, len, "amd64", &m, &err) < 0) {
+		assert(err.code != ERR_NONE);
+		return;
+	}
+	assert(m.is_index || (m.n_layers == 1 && oci_digest_valid(m.layers[0].digest)));
+	oci_manifest_done(&m);
+}
+
 static void as_config(const char *text, size_t len)
 {
 	struct error err = ERROR_INIT;
@@ -53,6 +66,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		memcpy(text, data, size);
 	text[size] = '\0';
 	as_manifest(text, size);
+	as_kernel(text, size);
 	as_config(text, size);
 	if (reference_parse(text, &ref, &err) == 0)
 		assert(ref.host[0] && ref.repo[0] && (ref.tag[0] || ref.digest[0]));
