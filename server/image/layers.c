@@ -165,7 +165,7 @@ static int explain(struct squashfs *sq, int r, struct error *err)
 {
 	struct error better = ERROR_INIT;
 
-	if (!str_has_prefix(err->msg, "write the stream") || squashfs_finish(sq, &better) == 0)
+	if (!strstr(err->msg, "write the stream") || squashfs_finish(sq, &better) == 0)
 		return r;
 	*err = better;
 	return error_to_errno(err);

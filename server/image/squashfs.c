@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -223,6 +224,12 @@ int squashfs_finish(struct squashfs *sq, struct error *err)
 		return stream_error(sq, err);
 	close_keep_errno(take_fd(&sq->fd));
 	r = task_finish(&sq->running, &sq->task, sq->op, err);
+	/* Its last words for a disk that is full, or broken. */
+	if (r < 0 && strstr(err->msg, "Failed to write to output")) {
+		*err = ERROR_INIT;
+		r = error_set(err, ERR_NO_ROOM, "sqfstar can't write %.300s: is the disk full?",
+			      sq->path);
+	}
 	squashfs_abandon(sq);
 	return r;
 }

@@ -19,6 +19,7 @@ struct run {
 	struct archive *out;
 	uint64_t counted; /* compressed bytes read */
 	uint64_t total;   /* decompressed bytes of this pass */
+	uint64_t content; /* bytes of files, holes included */
 	uint32_t inode;   /* next one to be met by the second pass */
 	char *zeros;
 	uint64_t all; /* compressed bytes that there are to read, both passes */
@@ -41,12 +42,34 @@ static void entry_p(struct archive_entry **entry)
 	archive_entry_free(*entry);
 }
 
+static int wrap_member(struct archive_entry *entry, struct error *err)
+{
+	const char *path = archive_entry_pathname(entry);
+
+	return error_wrap(err, "'%.200s'", path ? path : "");
+}
+
 /* --- first pass: names --- */
+
+/* Holes come out of nothing, and each is written as zeros. */
+static int count_content(struct run *run, struct archive_entry *entry, struct error *err)
+{
+	int64_t size = archive_entry_size(entry);
+
+	if (size > 0 && (__builtin_add_overflow(run->content, (uint64_t)size, &run->content) ||
+			 run->content > run->u->bytes_max))
+		return error_set(
+			err, ERR_TOO_LARGE,
+			"the image is larger than %llu MiB when unpacked: a file of %lld bytes",
+			(unsigned long long)run->u->bytes_max >> 20, (long long)size);
+	return 0;
+}
 
 static int take_member(struct run *run, const struct layer *layer, struct archive_entry *entry,
 		       uint32_t ordinal, struct error *err)
 {
 	const char *hard = archive_entry_hardlink(entry);
+	int r;
 	const char *path = archive_entry_pathname(entry);
 	struct tree_member m = { .path = path,
 				 .target = hard ? hard : archive_entry_symlink(entry),
@@ -60,7 +83,8 @@ static int take_member(struct run *run, const struct layer *layer, struct archiv
 	if (!hard && !S_ISREG(m.type) && !S_ISDIR(m.type) && !S_ISLNK(m.type) && !S_ISCHR(m.type) &&
 	    !S_ISBLK(m.type) && !S_ISFIFO(m.type))
 		return error_set(err, ERR_INVALID, "a member of unknown type");
-	return tree_apply(&run->tree, &m, err);
+	r = hard ? 0 : count_content(run, entry, err);
+	return r < 0 ? wrap_member(entry, err) : tree_apply(&run->tree, &m, err);
 }
 
 static int scan_layer(struct run *run, struct layer *layer, struct error *err)
@@ -304,8 +328,10 @@ static int write_layer(struct run *run, struct layer *layer, struct error *err)
 			run->inode++;
 			if (inode->first != TREE_NONE)
 				r = put_member(run, layer, entry, inode, err);
-			if (r < 0)
+			if (r < 0) {
+				(void)wrap_member(entry, err);
 				return layer_wrap(layer, err);
+			}
 		}
 		ordinal++;
 	}

@@ -5,8 +5,11 @@ import gzip
 import json
 import os
 import re
+import subprocess
+import tarfile
 import threading
 import unittest
+import zlib
 
 from harness import wait_until
 from image_test import ImageTest, busybox
@@ -194,6 +197,45 @@ class Pulls(ImageTest):
                 self.registry.image(f"t/{name}", "1", [gz(busybox()), data])
                 self.refused(f"t/{name}:1", "layer 2 of 2", words)
         self.assertFalse(os.path.exists("/etc/evil"))
+
+    def test_a_layer_that_becomes_more_than_there_is_room_for(self):
+        with open(f"{self.home}/hole", "wb") as f:
+            f.truncate(200 << 30)
+        sparse = subprocess.run(["tar", "-C", self.home, "-S", "--format=posix", "-cf", "-", "hole"], check=True,
+                                stdin=subprocess.DEVNULL, capture_output=True).stdout
+        self.registry.image("t/hole", "1", [gz(busybox()), sparse])
+        self.refused("t/hole:1", "layer 2 of 2: 'hole': the image is larger than 65536 MiB", status=413)
+
+    def test_ten_million_names(self):
+        """Of which the first are enough; each second one is the same as the one before."""
+        block = member("name")[0].tobuf(format=tarfile.USTAR_FORMAT)
+        base = sum(block) - sum(block[148:156]) + 8 * 32 - sum(b"name")
+        packer = zlib.compressobj(1, wbits=31)
+        parts = []
+        for first in range(0, 10_000_000, 10_000):
+            # Most of them are the same bytes again: what costs nothing to make is what hostile people make.
+            if first < 1_100_000:
+                blocks = bytearray(block * 10_000)
+                for i in range(10_000):
+                    name = b"%08d" % (first + i)
+                    blocks[i * 512:i * 512 + 8] = name
+                    blocks[i * 512 + 148:i * 512 + 156] = b"%06o\0 " % (base + sum(name))
+            parts.append(packer.compress(blocks))
+        parts.append(packer.compress(bytes(1024)) + packer.flush())
+        self.registry.image("t/names", "1", [gz(busybox()), b"".join(parts)])
+        self.refused("t/names:1", "layer 2 of 2", "more than 1000000 names", status=413)
+
+    def test_a_disk_that_is_full(self):
+        if os.geteuid() != 0:
+            self.skipTest("needs root: a small file system is mounted")
+        images = f"{self.home}/state/images"
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", images], check=False, capture_output=True)
+        if done.returncode:
+            self.skipTest(f"no mounts here: {done.stderr}")
+        self.addCleanup(subprocess.run, ["umount", "-l", images], check=False)
+        self.registry.image("t/large", "1", [gz(busybox(member("random", os.urandom(6 << 20))))])
+        self.refused("t/large:1", "is the disk full", status=507)
+        self.assertLess(int(os.statvfs(images).f_blocks - os.statvfs(images).f_bfree), 10)
 
     def test_a_link_out_of_the_image_stays_inside(self):
         self.registry.image("t/out", "1", [gz(busybox(symlink("out", "../../../.."), symlink("tmpdir", self.home))),

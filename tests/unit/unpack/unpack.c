@@ -482,6 +482,31 @@ static void bombs_are_refused(void **state)
 	expect_refused(&large, ERR_TOO_LARGE, "larger than 16 MiB");
 }
 
+/* As "tar -S" writes it: nothing of it is in the layer. */
+static void holes_count_as_what_they_become(void **state)
+{
+	struct layers layers CLEANUP(layers_done) = { .n = 0 };
+	struct archive *ar = archive_write_new();
+	struct archive_entry *entry = archive_entry_new();
+	int fd = memfd_create("sparse", MFD_CLOEXEC);
+
+	(void)state;
+	assert_int_equal(archive_write_set_format_pax(ar), ARCHIVE_OK);
+	assert_int_equal(archive_write_set_bytes_per_block(ar, 0), ARCHIVE_OK);
+	assert_int_equal(archive_write_open(ar, &fd, NULL, on_write, NULL), ARCHIVE_OK);
+	archive_entry_set_pathname(entry, "hole");
+	archive_entry_set_mode(entry, S_IFREG | 0644);
+	archive_entry_set_size(entry, 1LL << 50);
+	archive_entry_sparse_add_entry(entry, 0, 4);
+	assert_int_equal(archive_write_header(ar, entry), ARCHIVE_OK);
+	assert_int_equal(archive_write_data(ar, "data", 4), 4);
+	archive_entry_free(entry);
+	assert_int_equal(archive_write_free(ar), ARCHIVE_OK);
+	layers.fds[layers.n++] = fd;
+	expect_refused(&layers, ERR_TOO_LARGE,
+		       "'hole': the image is larger than 16 MiB when unpacked: a file of");
+}
+
 static void what_is_compressed_twice_is_no_layer(void **state)
 {
 	struct layers layers CLEANUP(layers_done) = { .n = 0 };
@@ -545,6 +570,7 @@ int main(void)
 		cmocka_unit_test(no_archive_is_refused),
 		cmocka_unit_test(garbage_that_begins_like_gzip_is_refused),
 		cmocka_unit_test(bombs_are_refused),
+		cmocka_unit_test(holes_count_as_what_they_become),
 		cmocka_unit_test(what_is_compressed_twice_is_no_layer),
 		cmocka_unit_test(many_names_have_a_limit),
 	};
