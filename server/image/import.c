@@ -306,6 +306,8 @@ int image_from_root(const struct image_paths *paths, int tar_fd, struct op *op,
 	struct staging staging CLEANUP(staging_done) = STAGING_INIT;
 	int r = staging_open(paths->images, &staging, err);
 
+	/* A configuration may be another image's; how that one was made is not. */
+	info->from = (struct made_from){ .how = "" };
 	if (r == 0)
 		r = layers_to_squashfs(paths, &staging, &tar_fd, 1, SQUASHFS_EPOCH_NONE, op, err);
 	if (r < 0)

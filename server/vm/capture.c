@@ -61,7 +61,7 @@ static int ask_to_sync(struct vm *vm, void *data, struct error *err)
 	int *theirs = NULL;
 
 	(void)err;
-	if (!vm->guest || !vm->agent_up || vm->state != VM_RUNNING)
+	if (!vm->guest || !vm->agent_up || (vm->state != VM_RUNNING && vm->state != VM_PAUSED))
 		return 0;
 	theirs = malloc(sizeof(*theirs));
 	s->wake_fd = theirs ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
@@ -166,6 +166,23 @@ static int set_clock(struct vm *vm, void *data, struct error *err)
 	return 0;
 }
 
+/* One that is paused has to go on for as long as it writes; for everybody else it stays paused. */
+static int sync_paused(const struct capture *c, const struct view *v, struct error *err)
+{
+	struct vmm_wait wait = wait_of(c);
+	int r = v->driver->resume(v->config, &wait, err);
+
+	if (r == 0) {
+		sync_guest(c);
+		wait = wait_of(c);
+		wait.cancel_fd = -1;
+		r = v->driver->pause(v->config, &wait, err);
+	}
+	if (r < 0)
+		vm_doubt(c->job);
+	return r;
+}
+
 int capture_write(struct capture *c, struct error *err)
 {
 	struct view v = { .work = NULL };
@@ -179,6 +196,11 @@ int capture_write(struct capture *c, struct error *err)
 	work = v.work;
 	if (v.running && (c->lasting || c->sync) && (c->parts & CAPTURE_DISK))
 		sync_guest(c);
+	if (v.paused && c->sync && (c->parts & CAPTURE_DISK)) {
+		r = sync_paused(c, &v, err);
+		if (r < 0)
+			return r;
+	}
 	if (v.running) {
 		op_stage(c->op, "pause");
 		wait = wait_of(c);

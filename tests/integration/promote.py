@@ -66,6 +66,35 @@ class Promote(ImageTest):
             subprocess.run(["unsquashfs", "-q", "-n", "-d", f"{out}/x", squashfs, "able"], check=True, capture_output=True)
             self.assertEqual(CAPABILITY, os.getxattr(f"{out}/x/able", "security.capability"))
 
+    def test_a_vm_that_is_paused(self):
+        self.server.create("v")
+        self.server.run("v", "sh", "-c", "echo written > /late")    # and not yet on its disk
+        self.server.must(200, "POST", "/vms/v/pause", wait=60)
+        self.make(201, name="still", from_vm="v")
+        self.assertEqual("paused", self.server.state("v"))
+        self.server.create("w", image="still", boot="cold")
+        self.assertEqual("written\n", self.server.run("w", "cat", "/late"))
+        self.server.must(200, "POST", "/vms/v/resume", wait=60)
+        self.assertEqual("written\n", self.server.run("v", "cat", "/late"))
+
+    def test_a_vm_whose_own_init_is_process_1(self):
+        self.registry.image("t/system", "1", [
+            gz(busybox(folder("sbin"), symlink("sbin/init", "../bin/busybox"), folder("proc"), folder("dev"), folder("run"),
+                       folder("sys"), member("etc/inittab", b"::sysinit:/bin/touch /started\n::respawn:/bin/sleep 1000\n"),
+                       symlink("bin/touch", "busybox")))],
+            {"Cmd": ["/sbin/init"], "Env": ["COLOUR=red"]})
+        self.pull("t/system:1", name="system")
+        vm = self.server.create("v", image="system", boot="cold")
+        self.assertEqual("system", vm["init"])
+        self.server.run("v", "sh", "-c", "rm=/bin/busybox; $rm rm /started; echo mine > /mine")
+        self.make(201, name="promoted", from_vm="v")
+        self.server.must(200, "POST", "/vms/v/kill", wait=60)
+        self.make(201, name="again", from_vm="v")
+        self.assertEqual("system", self.server.create("w", image="promoted", boot="cold")["init"])
+        self.assertEqual("init\n", self.server.run("w", "cat", "/proc/1/comm"))
+        self.assertEqual("mine\nred\n", self.server.run("w", "sh", "-c", "cat /mine; echo $COLOUR"))
+        wait_until(lambda: self.server.run("w", "sh", "-c", "echo /start*") == "/started\n", "its init has worked")
+
     def test_a_promotion_can_be_cancelled(self):
         self.server.create("v")
         for _ in range(10):     # a fast machine may be done before it is told

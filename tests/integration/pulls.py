@@ -261,6 +261,24 @@ class Pulls(ImageTest):
         self.assertEqual(1, len(self.registry.requests(sha256(data))))
         self.assert_no_staging()
 
+    def test_one_that_goes_wrong_is_no_matter_of_the_others(self):
+        over = threading.Event()
+        self.addCleanup(over.set)
+        shared = gz(busybox())
+        self.registry.image("t/stuck", "1", [shared, gz(layer(member("slow")))])
+        self.registry.times(1, sha256(gz(layer(member("slow")))), lambda _: over.wait(120))
+        stuck = self.server.must(202, "POST", "/images", {"pull": self.reference("t/stuck:1")})
+        self.registry.image("t/evil", "1", [shared, layer(member("../x"))])
+        self.registry.image("t/good", "1", [shared, gz(layer(member("good", b"1")))])
+        wait_until(lambda: self.registry.requests("t/stuck/blobs"), "the first one is under way")
+        self.refused("t/evil:1", "'..' in a name")
+        self.pull("t/good:1")
+        self.assertEqual("running", self.server.operation(stuck["id"])["state"])
+        self.server.call("DELETE", f"/operations/{stuck['id']}")
+        self.assertEqual("cancelled", self.server.wait_operation(stuck["id"])["state"])
+        self.assert_no_staging()
+        self.assertEqual("1", self.boot("t/good:1")("cat", "/good"))
+
     def test_a_pull_can_be_cancelled(self):
         self.registry.image("t/slow", "1", [gz(busybox())])
         begun, over = threading.Event(), threading.Event()
