@@ -56,7 +56,7 @@ struct http_server {
 	struct document *document;
 	struct listener unix_listener;
 	struct listener tcp_listener;
-	bool bound; /* the socket file is ours */
+	bool bound; /* the socket file is ours, to be removed */
 	uint16_t port;
 	char *tls_cert, *tls_key; /* PEM, while the TCP listener starts */
 	bool tls;                 /* of the TCP port */
@@ -240,6 +240,12 @@ bool auth_peer_allowed(uid_t uid);
 
 /* A listening socket or a negative errno with err set. */
 int listen_unix(const char *path, struct error *err) MUST_USE;
+/*
+ * The listening socket at `path` that systemd has bound and handed over (sd_listen_fds(3)): the
+ * descriptor; 0 when nothing was; a negative errno when what was is something else. Its file is
+ * systemd's.
+ */
+int listen_inherited(const char *path, struct error *err) MUST_USE;
 /* Only an address of loopback unless `beyond` is given. */
 int listen_tcp(const char *host, uint16_t port, bool beyond, uint16_t *ret_port,
 	       struct error *err) MUST_USE;

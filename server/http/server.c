@@ -377,10 +377,13 @@ static int start(struct http_server *s, struct error *err)
 		r = previews_new(&s->previews);
 	if (r < 0)
 		return error_errno(err, r, "HTTP server");
-	fd = listen_unix(s->config.socket_path, err);
+	fd = listen_inherited(s->config.socket_path, err);
+	if (fd == 0) {
+		fd = listen_unix(s->config.socket_path, err);
+		s->bound = fd >= 0;
+	}
 	if (fd < 0)
 		return fd;
-	s->bound = true;
 	r = listener_start(&s->unix_listener, fd, err);
 	if (r < 0 || !s->config.tcp_host)
 		return r;

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the server does for others: images of a registry, CI jobs, the dashboard's sign-in, a system install."""
+"""What the server does for others: images of a registry, CI jobs, the dashboard's sign-in."""
 
 import http.client
 import os
-import subprocess
 import tarfile
 import urllib.parse
 
-from smoke.harness import GLOBAL, Skip, expect, scenario
+from smoke.harness import expect, scenario
 from smoke.images import busybox_tar
 from smoke.scenarios.server import tcp_port
 from tests.integration.registry import Registry, gz, layer, member
@@ -81,65 +80,3 @@ def dashboard_login(t):
     expect(second.status in (401, 403) and not second.headers["Set-Cookie"], "the link works twice", second.status)
     foreign = http_get(port, "/vms", Cookie=pair, Origin="http://evil.example")
     expect(foreign.status in (401, 403), "another origin is let in", foreign.status)
-
-
-SYSTEM_IMAGE = "smoke-systemd"
-PROMISES = ("helper service", "server service", "helper socket", "server socket", "helper unit", "server unit")
-
-
-def system_packages(build):
-    """What the guest needs to run our programs, by name."""
-    programs = [os.path.join(build, p) for p in ("server/banger-server", "helper/banger-helper", "cli/banger")]
-    out = subprocess.run(["ldd", *programs], capture_output=True, text=True, check=True).stdout
-    paths = {os.path.realpath(w) for line in out.splitlines() for w in line.split() if w.startswith("/") and ".so" in w}
-    found = subprocess.run(["dpkg", "-S", *sorted(paths)], capture_output=True, text=True, check=False).stdout
-    return sorted({line.split(":")[0] for line in found.splitlines()})
-
-
-def import_system_image(t, build):
-    if SYSTEM_IMAGE in t.ok("image", "list", "--quiet").split():
-        return
-    path = os.path.join(t.server.runtime, "systemd.tar")
-    packages = ["systemd", "systemd-sysv", "dbus", "nftables", "curl", "ca-certificates", "adduser", "procps", *system_packages(build)]
-    made = t.run(["mmdebstrap", "--quiet", "--variant=minbase", "--include=" + ",".join(packages), "bookworm", path], timeout=500)
-    expect(made.status == 0, "mmdebstrap", made)
-    t.ok("image", "import", SYSTEM_IMAGE, path)
-    os.unlink(path)
-
-
-@scenario("system install in a guest with systemd: services, what doctor holds against the promise, and its end",
-          kind=GLOBAL, asked=True)
-def install_uninstall(t):
-    if os.geteuid() != 0:
-        raise Skip("mmdebstrap's root file system needs root")
-    build = os.path.dirname(os.path.dirname(t.server.binary))
-    import_system_image(t, build)
-    vm = t.name()
-    t.ok("vm", "create", "--name", vm, "--image", SYSTEM_IMAGE, "--memory", "768M", "--vcpus", "2", "--init", "system",
-         "--network", "none", "--boot", "cold", timeout=400)
-    root = os.path.join(t.server.runtime, "install")
-    made = t.run(["cmake", "--install", build, "--prefix", f"{root}/tree", "--strip"])
-    expect(made.status == 0, "cmake --install", made)
-    repository = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    subprocess.run(["cp", "-r", f"{repository}/deploy", f"{repository}/docs", root], check=True)
-    t.ok("cp", root, f"{vm}:/root/")
-    t.execute(vm, "sh", "-c", "until systemctl is-system-running | grep -Eq 'running|degraded'; do sleep 0.5; done")
-    t.execute(vm, "useradd", "--create-home", "ann")
-    t.execute(vm, "/root/install/deploy/install", "--owner", "ann", "--from", "/root/install/tree")
-    expect(t.execute(vm, "systemctl", "is-active", "banger-helper", "banger-server") == "active\nactive", "not active")
-    doctor = t.execute(vm, "su", "ann", "-c", "banger doctor || true")
-    for row in doctor.splitlines():
-        if any(row.startswith(name) for name in PROMISES):
-            expect(" fail " not in row and " warn " not in row, "the install does not hold what it promises", doctor)
-    expect("system install" in doctor and "no install record" not in doctor, "the install is not seen", doctor)
-    stranger = t.banger("vm", "exec", vm, "--user", "nobody", "--", "curl", "-sS", "--unix-socket", "/run/banger/server.sock",
-                        "http://localhost/vms")
-    expect(stranger.status != 0, "another user reaches the socket", stranger)
-    t.execute(vm, "systemctl", "kill", "-s", "KILL", "banger-helper", "banger-server")
-    t.wait_for("systemd to start them again", lambda: t.banger(
-        "vm", "exec", vm, "--", "su", "ann", "-c", "banger vm list").status == 0)
-    t.execute(vm, "/root/install/deploy/uninstall", "--purge")
-    t.execute(vm, "userdel", "--remove", "ann")
-    gone = t.banger("vm", "exec", vm, "--", "sh", "-c",
-                    "ls -d /etc/banger /run/banger* /var/lib/banger /usr/local/bin/banger* /etc/systemd/system/banger*")
-    expect(gone.out == "", "something is left", gone)

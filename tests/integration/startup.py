@@ -92,6 +92,50 @@ class Startup(LifeTest):
             f.write(b"\xff" * 8000)
         self.assertIn("state.db", self.refused("--no-tcp"))
 
+    def handed(self, listener, home=None):
+        """A server that gets its socket as systemd gives it: descriptor 3, and who it is for in the environment."""
+        command = [SERVER, "--home", home or self.home, "--no-tcp", "--agent", AGENT]
+        return subprocess.Popen(["sh", "-c", f'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@" 3<&{listener.fileno()}', "sh", *command],
+                                pass_fds=[listener.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                stderr=subprocess.PIPE, text=True)
+
+    def ask(self):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(60)
+            client.connect(self.server.socket)
+            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            yield
+            yield client.recv(65536)
+
+    def test_a_socket_that_systemd_holds(self):
+        os.makedirs(os.path.dirname(self.server.socket), mode=0o700)
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(self.server.socket)
+            listener.listen()
+            # Who comes before the server, and between two of them, waits and is answered.
+            for _ in range(2):
+                early = self.ask()
+                next(early)
+                process = self.handed(listener)
+                try:
+                    self.assertIn(b"200 OK", next(early))
+                    later = self.ask()
+                    next(later)
+                    self.assertIn(b"200 OK", next(later))
+                finally:
+                    process.terminate()
+                    errors = process.communicate(timeout=60)[1]
+                self.assertEqual(0, process.returncode, errors)
+                self.assertTrue(os.path.exists(self.server.socket))
+
+    def test_a_socket_of_somebody_else_is_not_taken(self):
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(f"{self.home}/elsewhere")
+            listener.listen()
+            process = self.handed(listener)
+            self.assertIn("handed over", process.communicate(timeout=60)[1])
+            self.assertEqual(1, process.returncode)
+
     def test_bad_options(self):
         for args in (["--listen", "nowhere"], ["--log-level", "loud"], ["surplus"]):
             with self.subTest(args=args):

@@ -92,6 +92,9 @@ def test_install(root, build, helper):
     check("no placeholder is left", not any("@" in line.replace("@system-service", "")
                                             for line in lines
                                             if not line.startswith("SystemCallFilter")))
+    lines = unit_lines(root, "banger-server.socket")
+    check("the socket is the owner's alone", "SocketUser=" + OWNER in lines and "SocketMode=0600" in lines and
+          "ListenStream=" + first["server_socket"] in lines)
     if shutil.which("systemd-analyze"):
         check("the helper is exposed by 4.0 at most", exposure(root, "banger-helper.service") <= 4.0)
         check("the server by 2.0", exposure(root, "banger-server.service") <= 2.0)
