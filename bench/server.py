@@ -16,6 +16,10 @@ from figures import Failed
 SHAPE = {"image": "mini", "vcpus": 1, "memory_mib": 256, "network": "none"}
 
 
+# The server closes a connection that is idle for some time; one that was used so lately is not.
+FRESH_S = 10
+
+
 class Connection(http.client.HTTPConnection):
     def __init__(self, path):
         super().__init__("localhost", timeout=600)
@@ -39,7 +43,7 @@ class Server:
 
     def spawn(self, command):
         """Milliseconds from exec to the first reply."""
-        begun = time.monotonic()
+        begun = self.used = time.monotonic()
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         while True:
             try:
@@ -65,10 +69,13 @@ class Server:
         return self.spawn(command or self.command)
 
     def call(self, method, path, body=None, wait=300):
+        if time.monotonic() - self.used > FRESH_S:
+            self.connection.close()  # the request makes a new one
         self.connection.request(method, path, json.dumps(body) if body is not None else None,
                                 {"Prefer": f"wait={wait}", "Content-Type": "application/json"})
         reply = self.connection.getresponse()
         data = reply.read()
+        self.used = time.monotonic()
         if reply.status >= 300:
             raise Failed(f"{method} {path}: {reply.status} {data[:2000]!r}")
         return json.loads(data) if data else None

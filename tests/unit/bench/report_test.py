@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 import types
 import unittest
 import unittest.mock
@@ -19,6 +20,7 @@ import parts  # noqa: E402
 import plot  # noqa: E402
 import report  # noqa: E402
 import runner  # noqa: E402
+import server  # noqa: E402
 from figures import (Beside, Figure, Part, Skip, Skipped, amount, at_least_times, at_most, at_most_times, figure,  # noqa: E402
                      number, percentile)
 
@@ -145,16 +147,16 @@ class Runner(unittest.TestCase):
     def run_with(self, measure, minutes=20, names=("fake",)):
         module = types.ModuleType("fake", "What it is.\n\nAnd more.")
         module.measure = measure
-        server = Server()
+        fake = Server()
         with unittest.mock.patch.object(parts, "load", lambda name: module), contextlib.redirect_stderr(io.StringIO()):
-            return server, runner.run_all(server, names, 3, minutes)
+            return fake, runner.run_all(fake, names, 3, minutes)
 
     def test_a_part_that_fails_keeps_what_it_has_and_takes_no_other_with_it(self):
         def measure(_server, rounds):
             yield Figure("first", rounds, "s")
             raise TypeError("a mistake of the part's own")
-        server, results = self.run_with(measure, names=("one", "two"))
-        self.assertEqual(2, server.resets)
+        fake, results = self.run_with(measure, names=("one", "two"))
+        self.assertEqual(2, fake.resets)
         self.assertEqual([3, 3], [result.figures[0].value for result in results])
         self.assertEqual("TypeError: a mistake of the part's own", results[1].failed)
         self.assertEqual("What it is", results[0].title)
@@ -163,8 +165,8 @@ class Runner(unittest.TestCase):
         def measure(_server, _rounds):
             yield Skipped("a peer", "is not installed")
             raise Skip("needs root")
-        server, (result,) = self.run_with(measure)
-        self.assertEqual((0, ""), (server.resets, result.failed))
+        fake, (result,) = self.run_with(measure)
+        self.assertEqual((0, ""), (fake.resets, result.failed))
         self.assertEqual([("a peer", "is not installed"), ("the whole part", "needs root")],
                          [(one.what, one.why) for one in result.skipped])
 
@@ -174,6 +176,42 @@ class Runner(unittest.TestCase):
         _, (result,) = self.run_with(measure, minutes=-1)
         self.assertEqual([], result.figures)
         self.assertIn("--minutes", result.skipped[0].why)
+
+
+class Reply:
+    status = 200
+
+    def read(self):
+        return b"{}"
+
+
+class Wire:
+    """A connection that was closed by the other side when nobody used it."""
+
+    def __init__(self, broken):
+        self.broken = broken
+
+    def close(self):
+        self.broken = False
+
+    def request(self, *_):
+        if self.broken:
+            raise BrokenPipeError
+
+    def getresponse(self):
+        return Reply()
+
+
+class Calls(unittest.TestCase):
+    def call_after(self, seconds):
+        one = server.Server.__new__(server.Server)
+        one.connection, one.used = Wire(broken=seconds > 60), time.monotonic() - seconds
+        self.assertEqual({}, one.call("GET", "/version"))
+        self.assertLess(time.monotonic() - one.used, 5)
+
+    def test_a_connection_that_was_idle_is_made_anew(self):
+        self.call_after(0)
+        self.call_after(600)
 
 
 class Histogram(unittest.TestCase):
