@@ -95,7 +95,7 @@ def bars(title, subtitle, figures):
         picture.y += 8
         goal = goal_value(one)
         rows = [("banger", one.value, OURS)] + [(b.label, b.value, OTHERS[i % len(OTHERS)]) for i, b in enumerate(one.beside)]
-        top = max(value for _, value, _ in rows) or 1
+        top = max(0, *(value for _, value, _ in rows)) or 1
         # A goal far away would leave the bars no room.
         if goal and goal <= 3 * top:
             top = max(top, goal)
@@ -210,8 +210,8 @@ def distribution(one):
 def towards_goal(one):
     """1 is the goal, less is better than it; on either side of it by the same factor whichever way the goal points."""
     got = one.ratio if one.goal.ratio else one.value
-    if not one.goal.limit or not got:
-        return 1.0 if one.goal.met(got) else 10.0
+    if one.goal.limit <= 0 or got <= 0:
+        return 0.1 if one.goal.met(got) else 10.0
     return got / one.goal.limit if one.goal.sign == "<=" else one.goal.limit / got
 
 

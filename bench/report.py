@@ -90,8 +90,8 @@ def write_report(folder, facts, parts, rounds, minutes):
     for name in os.listdir(folder):
         if name.endswith(".svg"):
             os.unlink(f"{folder}/{name}")
-    write(folder, "report.md", markdown(folder, facts, parts, rounds, minutes))
     write(folder, "report.json", json.dumps(as_json(facts, parts, rounds, minutes), indent=2, ensure_ascii=False) + "\n")
+    write(folder, "report.md", markdown(folder, facts, parts, rounds, minutes))
 
 
 def terminal(parts):

@@ -128,6 +128,12 @@ class Report(unittest.TestCase):
                     end = x + room
                 self.assertTrue(0 <= x and end <= wide and 0 <= y <= tall, (name, shape.tag, shape.text, x, end, y))
 
+    def test_amounts_of_nothing_and_less(self):
+        odd = [Figure("growth", -0.07, "MiB", [Beside("before", -1.0)], at_most(4)), Figure("idle", 0.0, "s", [Beside("none", 0.0)], at_most(0)),
+               figure("same", [0.0] * 50, "s", [Beside("none", 0.0)], goal=at_most_times(1))]
+        report.write_report(self.folder, {}, [Part("odd", "Odd", odd)], 1, 1)
+        self.assertIn("Goals: 2 met, 0 missed", self.read("report.md"))
+
     def test_terminal(self):
         text = report.terminal(some_parts())
         self.assertIn("MISSED", text)
