@@ -4,7 +4,7 @@ import hashlib
 import json
 import unittest
 
-from harness import LifeTest, wait_until
+from harness import LifeTest, UnixConnection, wait_until
 
 BIN = {"Content-Type": "application/octet-stream"}
 NDJSON = {"Accept": "application/x-ndjson"}
@@ -149,6 +149,34 @@ class Execs(LifeTest):
         self.server.must(409, "POST", "/vms/a/execs", {"argv": ["true"]})
         self.server.delete("a")
         self.assert_nothing_left()
+
+    def test_the_end_of_the_vm_is_the_last_frame_of_who_reads_along(self):
+        record = self.start("sh", "-c", "echo begun; sleep 1000")
+        connection = UnixConnection(self.server.socket, 60)
+        connection.request("GET", f"/vms/a/execs/{record['id']}/output?follow=true", headers=NDJSON)
+        follow = connection.getresponse()
+        self.assertEqual("begun\n", json.loads(follow.readline())["data"])
+        simple = UnixConnection(self.server.socket, 60)
+        simple.request("POST", "/vms/a/exec", json.dumps({"argv": ["sh", "-c", "echo too; sleep 1000"]}),
+                       {**NDJSON, "Content-Type": "application/json"})
+        reply = simple.getresponse()
+        self.assertEqual("too\n", json.loads(reply.readline())["data"])
+        self.server.must(200, "POST", "/vms/a/kill", wait=60)
+        for stream in (follow, reply):
+            last = json.loads(stream.readline())
+            self.assertEqual(("error", 502), (last["type"], last["problem"]["status"]), last)
+            self.assertEqual(b"", stream.read().strip())
+
+    def test_a_reader_that_broke_off_goes_on_where_it_was(self):
+        record = self.start("sh", "-c", COUNT.format(n=150))
+        got = b""
+        for part in (300, 500):
+            connection = UnixConnection(self.server.socket, 60)
+            connection.request("GET", f"/vms/a/execs/{record['id']}/output?follow=true&from={len(got)}", headers=PLAIN)
+            got += connection.getresponse().read(part)
+            connection.close()
+        got += self.output(record["id"], f"?follow=true&from={len(got)}").body
+        self.assertEqual("".join(f"line {i}\n" for i in range(150)).encode(), got)
 
     def test_a_suspension_is_survived(self):
         record = self.start("sh", "-c", COUNT.format(n=200))

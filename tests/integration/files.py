@@ -7,7 +7,7 @@ import os
 import tarfile
 import unittest
 
-from harness import LifeTest
+from harness import LifeTest, UnixConnection
 
 BIN = {"Content-Type": "application/octet-stream"}
 TAR = {"Content-Type": "application/x-tar"}
@@ -188,6 +188,19 @@ class Files(LifeTest):
         self.server.must(200, "POST", "/vms/a/stop", wait=60)
         self.get("etc/passwd", status=409)
         self.server.must(404, "GET", "/vms/nobody/files/etc/passwd")
+
+    def test_one_that_does_not_read_holds_up_nobody(self):
+        data = os.urandom(4 << 20)
+        self.put("root/large", data)
+        lazy = [UnixConnection(self.server.socket, 60) for _ in range(4)]
+        for connection in lazy:
+            connection.request("GET", "/vms/a/files/root/large")
+            self.assertEqual(200, connection.getresponse().status)
+        self.assertEqual(data, self.get("root/large").body)
+        self.put("root/other", data)
+        self.assertEqual("through\n", self.server.run("a", "echo", "through"))
+        for connection in lazy:
+            connection.close()
 
     def test_files_wake_a_suspended_vm(self):
         self.put("root/kept", b"kept")

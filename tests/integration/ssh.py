@@ -2,6 +2,7 @@
 """ssh into guests through the guest link: OpenSSH on both sides, keys known to each other before the first connection."""
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import unittest
@@ -96,8 +97,37 @@ class Ssh(LifeTest):
         self.assertEqual(["elsewhere.example", "web.vm,[web.vm]:*"], sorted(entry[0] for entry in self.known()))
 
         self.plain_ssh()
+        self.git_over_ssh()
         self.cli("vm", "delete", "web")
         self.assertEqual(["elsewhere.example"], [entry[0] for entry in self.known()])
+
+    def git_over_ssh(self):
+        """A clone out of the guest, and a push back."""
+        root = f"{self.home}/git-root"
+        git = shutil.which("git")
+        files = {git} | set(re.findall(r"(/\S+) \(0x", self.run_in(["ldd", git]).stdout.decode()))
+        for file in files:
+            os.makedirs(os.path.dirname(root + file), exist_ok=True)
+            shutil.copy2(os.path.realpath(file), root + file)
+        for part in os.listdir(root):
+            self.cli("cp", f"{root}/{part}/.", f"web:/{part}")
+        self.cli("vm", "exec", "web", "--", "sh", "-c",
+                 "cd /usr/bin && ln -sf git git-upload-pack && ln -sf git git-receive-pack && git init -q --bare -b main /srv/app.git")
+        self.cli("ssh-config", "--install")
+        self.env.update(GIT_SSH_COMMAND=f"ssh -F {shlex.quote(f'{self.dir}/.ssh/config')}", GIT_CONFIG_NOSYSTEM="1")
+        here, again = f"{self.dir}/here", f"{self.dir}/again"
+        self.run_in(["git", "clone", "-q", "web.vm:/srv/app.git", here])
+        with open(f"{here}/file", "wb") as f:
+            f.write(os.urandom(1 << 20))
+        self.run_in(["git", "-C", here, "add", "file"])
+        self.run_in(["git", "-C", here, "-c", "user.name=n", "-c", "user.email=n@n", "commit", "-q", "-m", "one"])
+        self.run_in(["git", "-C", here, "push", "-q", "origin", "HEAD:main"])
+        self.run_in(["git", "clone", "-q", "web.vm:/srv/app.git", again])
+        with open(f"{here}/file", "rb") as f, open(f"{again}/file", "rb") as g:
+            self.assertEqual(f.read(), g.read())
+        head = self.run_in(["git", "-C", here, "rev-parse", "HEAD"]).stdout
+        self.assertEqual(head, self.cli("vm", "exec", "web", "--", "git", "-C", "/srv/app.git", "rev-parse", "main").stdout)
+        self.cli("ssh-config", "--uninstall")
 
     def plain_ssh(self):
         config = f"{self.dir}/.ssh/config"

@@ -118,6 +118,49 @@ class Workspace(LifeTest):
         self.assertEqual("ref: refs/heads/fix\n", self.server.run("a", "cat", "/srv/b/.git/HEAD"))
         self.assertIn("git is not in the guest", self.cli("workspace", "export", "a", status=1))
 
+    def test_a_copy_in_full_is_the_same_tree(self):
+        self.server.start()
+        self.server.create("a")
+        other = f"{self.dir}/module"
+        os.mkdir(other)
+        self.git("init", "-q", cwd=other)
+        with open(f"{other}/in module", "w", encoding="ascii") as f:
+            f.write("m")
+        self.git("add", "-A", cwd=other)
+        self.git("-c", "user.name=o", "-c", "user.email=o@o", "commit", "-q", "-m", "first", cwd=other)
+        self.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", other, "sub module")
+        self.write(".gitattributes", "*.psd filter=lfs diff=lfs merge=lfs -text\n*.txt text eol=crlf\n")
+        self.write("art.psd", "version https://git-lfs.github.com/spec/v1\n"
+                   "oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n")
+        self.write("dos.txt", b"one\r\ntwo\r\n")
+        self.write("latin-\udce4", "l")
+        os.symlink("/nowhere/at all", f"{self.repo}/dangling")
+        os.chmod(f"{self.repo}/untracked", 0o640)
+        self.git("add", "art.psd", "dos.txt", ".gitattributes", "latin-\udce4", "dangling")
+        self.git("commit", "-q", "-m", "of every kind")
+        self.cli("workspace", "prepare", "--mode", "full_copy", "a", self.repo)
+        self.cli("cp", "a:/root/repo", f"{self.dir}/back")
+
+        def tree(root):
+            found = {}
+            for folder, folders, files in os.walk(os.fsencode(root)):
+                for name in folders + files:
+                    path = os.path.join(folder, name)
+                    st = os.lstat(path)
+                    what = os.readlink(path) if os.path.islink(path) else b""
+                    if os.path.isfile(path) and not what:
+                        with open(path, "rb") as f:
+                            what = f.read()
+                    found[os.path.relpath(path, os.fsencode(root))] = (st.st_mode, what)
+            return found
+
+        here, back = tree(self.repo), tree(f"{self.dir}/back")
+        self.assertEqual(sorted(here), sorted(back))
+        self.assertEqual([], [name for name in here if here[name] != back[name]])
+        self.assertIn(b"sub module/in module", back)
+        # Git sees the same: what was changed here, and nothing else.
+        self.assertEqual(self.git("status", "--porcelain", "-z"), self.git("status", "--porcelain", "-z", cwd=f"{self.dir}/back"))
+
     def test_the_server_records_what_was_put_there(self):
         self.server.start()
         self.server.create("a")
