@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The API by TCP with a token, beside one nginx worker that serves the same bytes as a file; and a thousand who wait."""
+import json
 import re
 import resource
 import select
@@ -103,7 +104,28 @@ def requests(server, rounds, port, bearer):
                      ratio=statistics.median(a / b for a, b in zip(own, other)) if other else None)
 
 
+BODIES = {
+    "of four fields": {"name": "web", "image": "mini", "vcpus": 1, "memory_mib": 256},
+    "of all fields": {
+        "name": "web", "if_exists": "error", "image": "registry.example/team/tool:1.2", "kernel": "debian-cloud", "vcpus": 2,
+        "memory_mib": 2048, "disk_mib": 8192, "labels": {f"key-{i}": f"value-{i}" for i in range(16)}, "network": "user", "nat": True,
+        "isolated": True, "ttl_s": 3600, "idle_stop_s": 600, "idle_suspend_s": 60, "wake": "auto", "init": "agent", "start": True,
+        "boot": "auto"},
+}
+
+
+def validation(build):
+    """What it costs to hold the body of a create against the document, beside parsing it."""
+    for what, body in BODIES.items():
+        _, parse, check, verdict = subprocess.run([f"{build}/bench/banger-bench-validate", "vm_create", json.dumps(body)], check=True,
+                                                  capture_output=True, text=True).stdout.split()
+        if verdict != "valid":
+            raise Failed(f"a create's body {what} is refused")
+        yield Figure(f"validation of a create's body {what}", float(check), "us", [Beside("parsing it", float(parse))], goal=at_most(20))
+
+
 def measure(server, rounds):
+    yield from validation(server.build)
     if not machine.program("wrk"):
         raise Skip("wrk is not installed (Debian package wrk)")
     token = server.call("POST", "/tokens", {"name": "bench", "scope": "admin"})["token"]
