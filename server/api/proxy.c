@@ -16,7 +16,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
 #include "server/api/handlers.h"
-#include "server/http/upstream.h"
+#include "server/api/proxy_fields.h"
 #include "server/vm/idle.h"
 
 enum {
@@ -28,13 +28,10 @@ enum {
 	CHUNK_LINE = 24,
 };
 
-#define SESSION_COOKIE "banger_session_"
-
 struct proxy {
 	struct api *api;
-	char vm_id[ID_LEN + 1];
+	struct proxy_place place;
 	char name[80];
-	uint16_t port;
 	struct http_request *req; /* until the reply begins */
 	struct http_stream *stream;
 	struct http_tunnel *tunnel; /* after an upgrade */
@@ -42,7 +39,6 @@ struct proxy {
 	struct upstream reply;
 	struct buf out;
 	struct buf held;
-	bool preview;
 	bool ready; /* the guest has connected */
 	bool uploading;
 	bool chunked; /* the request's body */
@@ -54,7 +50,7 @@ struct proxy {
 
 static void proxy_free(struct proxy *p)
 {
-	vm_busy(p->api->vms, p->vm_id, -1);
+	vm_busy(p->api->vms, p->place.vm_id, -1);
 	if (p->guest)
 		guest_stream_abort(p->guest);
 	upstream_done(&p->reply);
@@ -80,121 +76,6 @@ static void fail(struct proxy *p, const struct error *err)
 static void on_gone(void *data)
 {
 	proxy_free(data);
-}
-
-/* --- the request, as the guest gets it --- */
-
-struct head {
-	struct buf *out;
-	const struct http_request *req;
-	const char *connection;
-	bool preview;
-	int r;
-};
-
-static void put(struct head *h, const char *name, const char *value)
-{
-	if (h->r == 0)
-		h->r = buf_printf(h->out, "%s: %s\r\n", name, value);
-}
-
-/* Cookie without the dashboard's session. */
-static void put_cookies(struct head *h, const char *value)
-{
-	autofree char *kept = strdup(value);
-	char *end = kept;
-
-	while (kept && *value) {
-		size_t n;
-
-		value += strspn(value, "; \t");
-		n = strcspn(value, ";");
-		if (n > 0 && strncmp(value, SESSION_COOKIE, strlen(SESSION_COOKIE)) != 0) {
-			if (end > kept)
-				end = stpcpy(end, "; ");
-			end = mempcpy(end, value, n);
-		}
-		value += n;
-	}
-	if (kept && end > kept) {
-		*end = '\0';
-		put(h, "Cookie", kept);
-	}
-}
-
-/* Fields that are banger's own, that are made anew, or that tell a guest where it is shown. */
-static bool kept_back(const char *name)
-{
-	static const char *const names[] = { "Host",   "Content-Length", "Expect",
-					     "Origin", "Referer",        "HTTP2-Settings",
-					     "Cookie", "Idempotency-Key" };
-
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (strcasecmp(name, names[i]) == 0)
-			return true;
-	return strncasecmp(name, "X-Forwarded-", 12) == 0;
-}
-
-static bool passes(const struct head *h, const char *name)
-{
-	/* At a preview's origin it is the guest's own; banger's is never sent there. */
-	if (strcasecmp(name, "Authorization") == 0)
-		return h->preview;
-	return !kept_back(name) && !upstream_hop_by_hop(name, h->connection);
-}
-
-static void put_field(void *data, const char *name, const char *value)
-{
-	struct head *h = data;
-
-	if (strcasecmp(name, "Cookie") == 0)
-		put_cookies(h, value);
-	else if (passes(h, name))
-		put(h, name, value);
-}
-
-/* "/path?query" as it was sent: what follows /vms/{vm}/proxy/{port}. */
-static const char *rest_of(const struct http_request *req)
-{
-	const char *p = http_target(req);
-
-	for (int i = 0; i < 4 && p; i++)
-		p = strpbrk(p + 1, "/?");
-	return p ? p : "";
-}
-
-/* 0, or negative when it does not fit. */
-static int put_request(struct proxy *p, const struct http_request *req)
-{
-	const char *upgrade = http_header(req, "Upgrade");
-	const char *length = http_header(req, "Content-Length");
-	const char *rest = rest_of(req);
-	struct head h = { .out = &p->out,
-			  .req = req,
-			  .connection = http_header(req, "Connection"),
-			  .preview = p->preview };
-	char own[32];
-
-	(void)snprintf(own, sizeof(own), "localhost:%u", p->port);
-	h.r = buf_printf(h.out, "%s %s%s HTTP/1.1\r\nHost: %s\r\n", http_method(req),
-			 rest[0] == '/' ? "" : "/", rest, own);
-	http_each_header(req, put_field, &h);
-	if (http_header(req, "Origin")) {
-		(void)snprintf(own, sizeof(own), "http://localhost:%u", p->port);
-		put(&h, "Origin", own);
-	}
-	put(&h, "X-Forwarded-Host", http_header(req, "Host"));
-	if (p->chunked)
-		put(&h, "Transfer-Encoding", "chunked");
-	else if (p->uploading)
-		put(&h, "Content-Length", length ? length : "0");
-	if (upgrade && p->reply.may_switch) {
-		put(&h, "Connection", "Upgrade");
-		put(&h, "Upgrade", upgrade);
-	} else {
-		put(&h, "Connection", "close");
-	}
-	return h.r == 0 ? buf_append(h.out, "\r\n", 2) : h.r;
 }
 
 /* --- to the guest --- */
@@ -260,74 +141,6 @@ static void on_tunnel_end(void *data)
 
 /* --- from the guest: the head --- */
 
-/* What a page of a guest says must not reach beyond its own origin. */
-static bool refused_field(const struct proxy *p, const struct upstream_field *f)
-{
-	static const char *const never[] = { "Content-Length", "Date", "Strict-Transport-Security",
-					     "Alt-Svc", "Public-Key-Pins" };
-	static const char *const of_origin[] = {
-		"Set-Cookie", "Clear-Site-Data",     "Service-Worker-Allowed", "NEL",
-		"Report-To",  "Reporting-Endpoints", "Content-Security-Policy"
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(never); i++)
-		if (strcasecmp(f->name, never[i]) == 0)
-			return true;
-	if (p->preview)
-		return strcasecmp(f->name, "Set-Cookie") == 0 && strcasestr(f->value, "domain=");
-	for (size_t i = 0; i < ARRAY_SIZE(of_origin); i++)
-		if (strcasecmp(f->name, of_origin[i]) == 0)
-			return true;
-	return strncasecmp(f->name, "Access-Control-", 15) == 0;
-}
-
-/* A redirection to the guest's own server leads back here. */
-static void put_location(struct proxy *p, const char *value)
-{
-	static const char *const hosts[] = { "localhost", "127.0.0.1", "[::1]" };
-	char origin[40];
-	autofree char *whole = NULL;
-
-	for (size_t i = 0; i < ARRAY_SIZE(hosts); i++) {
-		size_t n =
-			(size_t)snprintf(origin, sizeof(origin), "http://%s:%u", hosts[i], p->port);
-
-		if (strncasecmp(value, origin, n) == 0 && (value[n] == '/' || !value[n])) {
-			value = value[n] ? value + n : "/";
-			break;
-		}
-	}
-	if (!p->preview && value[0] == '/' && value[1] != '/' &&
-	    asprintf(&whole, "/vms/%s/proxy/%u%s", p->vm_id, p->port, value) >= 0)
-		value = whole;
-	http_reply_header(p->req, "Location", value);
-}
-
-static void put_reply_fields(struct proxy *p)
-{
-	const struct upstream *u = &p->reply;
-	const char *connection = upstream_field(u, "Connection");
-
-	for (size_t i = 0; i < u->n_fields; i++) {
-		const struct upstream_field *f = &u->fields[i];
-
-		if (refused_field(p, f) || upstream_hop_by_hop(f->name, connection))
-			continue;
-		if (strcasecmp(f->name, "Location") == 0)
-			put_location(p, f->value);
-		else
-			http_reply_header(p->req, f->name, f->value);
-	}
-	/* On the API's own origin nothing of it is a page. */
-	if (!p->preview)
-		http_reply_header(p->req, "Content-Security-Policy",
-				  "sandbox; default-src 'none'; frame-ancestors 'none'");
-	if (!upstream_field(u, "Cache-Control"))
-		http_reply_header(p->req, "Cache-Control", "no-store");
-	if (!upstream_field(u, "Referrer-Policy"))
-		http_reply_header(p->req, "Referrer-Policy", "same-origin");
-}
-
 static void on_drained(void *data);
 
 /* False when all is over, `p` included. */
@@ -346,7 +159,7 @@ static bool begin_switched(struct proxy *p)
 		fail(p, &err);
 		return false;
 	}
-	put_reply_fields(p);
+	proxy_put_reply(p->req, &p->reply, &p->place);
 	req = TAKE_PTR(p->req);
 	http_on_gone(req, NULL, NULL);
 	p->tunnel = http_tunnel_begin(req, protocol, &callbacks, p);
@@ -366,7 +179,7 @@ static bool begin_reply(struct proxy *p)
 
 	if (u->state == UPSTREAM_SWITCHED)
 		return begin_switched(p);
-	put_reply_fields(p);
+	proxy_put_reply(p->req, &p->reply, &p->place);
 	req = TAKE_PTR(p->req);
 	http_on_gone(req, NULL, NULL);
 	if (u->status == 204 || u->status == 304) {
@@ -446,7 +259,7 @@ static void over(struct proxy *p)
 	(void)error_set(&err, ERR_GUEST,
 			"the server at port %u of VM '%s' closed the connection before the end of "
 			"its reply",
-			p->port, p->name);
+			p->place.port, p->name);
 	fail(p, &err);
 }
 
@@ -532,7 +345,7 @@ static void on_end(void *data, const struct error *why)
 		(void)error_set(&err, ERR_GUEST,
 				"nothing listens on port %u of VM '%s': start the server there, "
 				"then try again; GET /vms/%s/ports lists what listens",
-				p->port, p->name, p->name);
+				p->place.port, p->name, p->name);
 	fail(p, &err);
 }
 
@@ -561,11 +374,15 @@ static int proxy_open(struct proxy *p, struct vm *vm, struct error *err)
 							     .end = on_upload_end,
 							     .gone = on_gone };
 	struct http_request *req = p->req;
-	int r = put_request(p, req);
+	enum proxy_body body = p->chunked     ? PROXY_BODY_CHUNKED
+			       : p->uploading ? PROXY_BODY_LENGTH
+					      : PROXY_BODY_NONE;
+	int r = proxy_put_request(&p->out, req, &p->place, body, p->reply.may_switch);
 
 	if (r < 0)
 		return error_errno(err, r, "request for the guest");
-	r = guest_tunnel_open(vm_guest(vm), "localhost", p->port, &callbacks, p, &p->guest, err);
+	r = guest_tunnel_open(vm_guest(vm), "localhost", p->place.port, &callbacks, p, &p->guest,
+			      err);
 	if (r < 0)
 		return r;
 	if (p->uploading)
@@ -589,18 +406,17 @@ static void begin(struct http_request *req, struct api *api, struct vm *vm, uint
 	}
 	*p = (struct proxy){ .api = api,
 			     .req = req,
-			     .port = port,
-			     .preview = http_by_preview(req),
+			     .place = { .port = port, .preview = http_by_preview(req) },
 			     .uploading = !get,
 			     .chunked = http_header(req, "Transfer-Encoding") != NULL };
-	(void)snprintf(p->vm_id, sizeof(p->vm_id), "%s", vm_row(vm)->id);
+	(void)snprintf(p->place.vm_id, sizeof(p->place.vm_id), "%s", vm_row(vm)->id);
 	(void)snprintf(p->name, sizeof(p->name), "%s", vm_row(vm)->name);
 	buf_init(&p->out, OUT_MAX);
 	buf_init(&p->held, HELD_MAX);
 	upstream_init(&p->reply, streq(method, "HEAD"),
 		      streq(method, "GET") && http_header(req, "Upgrade") &&
 			      upstream_list_has(http_header(req, "Connection"), "upgrade"));
-	vm_busy(api->vms, p->vm_id, 1);
+	vm_busy(api->vms, p->place.vm_id, 1);
 	if (proxy_open(p, vm, &err) < 0) {
 		proxy_free(p);
 		http_reply_error(req, &err, NULL);
@@ -618,7 +434,7 @@ static void proxy(struct http_request *req, void *context)
 
 	if (r == 0 && http_by_cookie(req)) {
 		if (streq(method, "GET") || streq(method, "HEAD")) {
-			http_preview_redirect(req, vm_row(vm)->id, port, rest_of(req));
+			http_preview_redirect(req, vm_row(vm)->id, port, proxy_rest(req));
 			return;
 		}
 		r = error_set(&err, ERR_FORBIDDEN,

@@ -12,6 +12,7 @@
 #include "lib/digest/digest.h"
 #include "lib/json/json.h"
 #include "server/api/handlers.h"
+#include "server/http/secret.h"
 #include "server/store/tokens.h"
 
 enum { TOKENS_MAX = 256, SECRET_BYTES = 32, USED_EVERY_MS = 60 * 1000 };
@@ -138,16 +139,6 @@ int tokens_revoke(struct tokens *t, const char *name, struct error *err)
 	return r;
 }
 
-/* In constant time: how far two hashes agree must not show. */
-static bool same_hash(const char *a, const char *b)
-{
-	unsigned int diff = 0;
-
-	for (size_t i = 0; i < 64; i++)
-		diff |= (unsigned int)(a[i] ^ b[i]);
-	return diff == 0;
-}
-
 static void note_use(struct tokens *t, struct token_row *row, int64_t now)
 {
 	struct error err;
@@ -169,7 +160,7 @@ enum http_scope tokens_check(struct tokens *t, const char *text, char *principal
 	for (size_t i = 0; i < t->n; i++) {
 		struct token_row *row = &t->rows[i];
 
-		if (!same_hash(row->hash, digest.hex) ||
+		if (!secret_same(row->hash, digest.hex, DIGEST_HEX) ||
 		    (row->expires_ms && row->expires_ms <= now))
 			continue;
 		note_use(t, row, now);

@@ -8,6 +8,7 @@
 
 #include "lib/base/cleanup.h"
 #include "lib/base/clock.h"
+#include "server/http/secret.h"
 #include "server/http/session.h"
 
 enum { PREVIEWS_MAX = 256, SECRET_BYTES = 20, SESSION_MAX = 256 };
@@ -64,16 +65,6 @@ bool preview_named(const struct http_request *req)
 	return host_port_valid(rest + strlen(SUFFIX));
 }
 
-/* Time does not depend on where the first difference is. */
-static bool same_label(const char *a, const char *b)
-{
-	unsigned char diff = 0;
-
-	for (size_t i = 0; i < LABEL_LEN; i++)
-		diff |= (unsigned char)(a[i] ^ b[i]);
-	return diff == 0;
-}
-
 /* A page of some other site can't know the name; should it, its Origin tells. */
 static int check_origin(const struct http_request *req, struct error *err)
 {
@@ -95,7 +86,7 @@ int preview_enter(struct http_request *req, struct error *err)
 	for (size_t i = 0; i < PREVIEWS_MAX && !p; i++) {
 		struct preview *slot = &req->server->previews->slots[i];
 
-		if (slot->label[0] && same_label(slot->label, host))
+		if (slot->label[0] && secret_same(slot->label, host, LABEL_LEN))
 			p = slot;
 	}
 	if (p && config->check_token)
@@ -177,12 +168,8 @@ void http_preview_redirect(struct http_request *req, const char *vm, uint16_t po
 	}
 	p = slot_for(req->server->previews, session, vm, port);
 	if (!p->label[0]) {
-		unsigned char bytes[SECRET_BYTES];
-
-		arc4random_buf(bytes, sizeof(bytes));
 		p->label[0] = 'p';
-		for (size_t i = 0; i < sizeof(bytes); i++)
-			(void)snprintf(p->label + 1 + 2 * i, 3, "%02x", bytes[i]);
+		secret_make(p->label + 1, SECRET_BYTES);
 		(void)snprintf(p->session, sizeof(p->session), "%s", session);
 		(void)snprintf(p->vm, sizeof(p->vm), "%s", vm);
 		p->port = port;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lib/base/clock.h"
+#include "server/http/secret.h"
 
 enum {
 	TICKETS_MAX = 256,
@@ -56,30 +57,17 @@ static struct ticket *ticket_new(struct session_tickets *t, const struct http_re
 				 int life_s)
 {
 	struct ticket *slot = &t->slots[0];
-	unsigned char bytes[TICKET_BYTES];
 
 	for (size_t i = 1; i < TICKETS_MAX; i++)
 		if (t->slots[i].ends_us < slot->ends_us)
 			slot = &t->slots[i];
 	free(slot->path);
 	slot->path = NULL;
-	arc4random_buf(bytes, sizeof(bytes));
-	for (size_t i = 0; i < sizeof(bytes); i++)
-		(void)snprintf(slot->text + 2 * i, 3, "%02x", bytes[i]);
+	secret_make(slot->text, TICKET_BYTES);
 	slot->scope = req->scope;
 	(void)snprintf(slot->principal, sizeof(slot->principal), "%s", req->principal);
 	slot->ends_us = clock_mono_us() + life_s * INT64_C(1000000);
 	return slot;
-}
-
-/* Time does not depend on where the first difference is. */
-static bool same_secret(const char *a, const char *b, size_t len)
-{
-	unsigned char diff = 0;
-
-	for (size_t i = 0; i < len; i++)
-		diff |= (unsigned char)(a[i] ^ b[i]);
-	return diff == 0;
 }
 
 /*
@@ -97,7 +85,7 @@ static enum http_scope ticket_use(struct session_tickets *t, const char *text, c
 		struct ticket *slot = &t->slots[i];
 		bool right;
 
-		if (!slot->text[0] || !same_secret(slot->text, text, 2 * TICKET_BYTES))
+		if (!slot->text[0] || !secret_same(slot->text, text, 2 * TICKET_BYTES))
 			continue;
 		right = path && slot->path ? streq(path, slot->path) : path == slot->path;
 		if (right && slot->ends_us > clock_mono_us()) {
