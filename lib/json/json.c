@@ -26,6 +26,58 @@ json_t *json_parse(const char *data, size_t len, struct error *err)
 /* 15 digits: every decimal number of that length comes out as it went in. */
 #define TEXT_FLAGS (JSON_ENCODE_ANY | JSON_REAL_PRECISION(15))
 
+/* Up to here each whole number has a double of its own. */
+#define WHOLE_MAX 9007199254740992.0
+
+/* NULL for what is to stay as it is. */
+static json_t *whole(const json_t *value)
+{
+	double x = json_real_value(value);
+	double fraction;
+
+	if (!json_is_real(value) || x < -WHOLE_MAX || x > WHOLE_MAX)
+		return NULL;
+	fraction = x - (double)(json_int_t)x;
+	return fraction < 0 || fraction > 0 ? NULL : json_integer((json_int_t)x);
+}
+
+/* As deep as json_parse() lets a document be. */
+static void make_members_whole(json_t *value)
+{
+	const char *name;
+	json_t *member;
+	json_t *integer;
+	size_t i;
+
+	json_array_foreach (value, i, member) {
+		integer = whole(member);
+		if (integer)
+			(void)json_array_set_new(value, i, integer);
+		else
+			make_members_whole(member);
+	}
+	json_object_foreach (value, name, member) {
+		integer = whole(member);
+		if (integer)
+			(void)json_object_iter_set_new(value, json_object_key_to_iter(name),
+						       integer);
+		else
+			make_members_whole(member);
+	}
+}
+
+json_t *json_make_whole(json_t *value)
+{
+	json_t *integer = whole(value);
+
+	if (!integer) {
+		make_members_whole(value);
+		return value;
+	}
+	json_decref(value);
+	return integer;
+}
+
 char *json_text(const json_t *value)
 {
 	return json_dumps(value, TEXT_FLAGS | JSON_COMPACT);

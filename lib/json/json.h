@@ -21,6 +21,10 @@ enum { JSON_DEPTH_MAX = 64, JSON_BYTES_MAX = 4 * 1024 * 1024 };
  * err set. */
 json_t *json_parse(const char *data, size_t len, struct error *err) MUST_USE;
 
+/* JSON Schema makes no difference between 8 and 8.0: reals that are whole become integers. Steals
+ * `value`, of json_parse(), and returns it or what stands in its place. */
+json_t *json_make_whole(json_t *value);
+
 /* Compact text, or with line breaks and indented by two; NUL-terminated, the caller frees. NULL
  * when out of memory. */
 char *json_text(const json_t *value) MUST_USE;

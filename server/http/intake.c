@@ -112,8 +112,11 @@ static int find_route(struct http_request *req, struct error *err)
 	if (method < METHOD_MAX_)
 		req->op = req->match.methods[method];
 	if (req->op && req->op->handler)
-		return req->uri.query_text || req->op->opaque ? 0
-							      : uri_refuse_bytes("the query", err);
+		return !req->uri.query_bad || req->op->opaque
+			       ? 0
+			       : error_set(err, ERR_BAD_REQUEST,
+					   "?%.64s: has characters that may not stand there",
+					   req->uri.query_bad);
 	req->op = NULL;
 	allow_header(req, allow, sizeof(allow));
 	http_reply_header(req, "Allow", allow);
@@ -369,7 +372,10 @@ static int parse_body(struct http_request *req, struct error *err)
 		return error_set(err, ERR_BAD_REQUEST,
 				 "the JSON is nested more than %d levels deep", JSON_DEPTH_MAX);
 	req->json = json_parse(data, len, err);
-	return req->json ? 0 : error_to_errno(err);
+	if (!req->json)
+		return error_to_errno(err);
+	req->json = json_make_whole(req->json);
+	return 0;
 }
 
 void intake_run(struct http_request *req)

@@ -7,8 +7,8 @@
  * Known: type, enum, const, minimum, maximum, minLength, maxLength, pattern (extended POSIX; wants
  * a maxLength), format (date-time, int32, int64), items, minItems, maxItems, properties, required,
  * additionalProperties, propertyNames, minProperties, maxProperties,
- * dependentRequired, oneOf, anyOf, allOf, $ref. Whole numbers must be written as such: 1.0 is not
- * an integer here.
+ * dependentRequired, oneOf, anyOf, allOf, $ref. A whole number has come as an integer; see
+ * json_make_whole().
  */
 #pragma once
 

@@ -105,7 +105,8 @@ static int parse_query(struct uri *uri, char *query, struct error *err)
 		pair->value = value ? value : "";
 		if (uri_decode(p, true) < 0 || (value && uri_decode(value, true) < 0))
 			return uri_refuse_bytes("the query", err);
-		uri->query_text = uri->query_text && is_text(pair->name) && is_text(pair->value);
+		if (!uri->query_bad && (!is_text(pair->name) || !is_text(pair->value)))
+			uri->query_bad = pair->name;
 		uri->n_query++;
 	}
 	return 0;
@@ -120,7 +121,7 @@ static void uri_clear(struct uri *uri)
 	uri->n_segments = 0;
 	uri->n_text = 0;
 	uri->n_query = 0;
-	uri->query_text = true;
+	uri->query_bad = NULL;
 }
 
 /* Storage holds the target as it was sent, its path, and a copy to be cut up and decoded in place.

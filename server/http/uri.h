@@ -26,7 +26,7 @@ struct uri {
 	size_t n_text; /* of the segments, from the first on: UTF-8 without control characters */
 	struct uri_pair query[URI_QUERY_MAX];
 	size_t n_query;
-	bool query_text; /* all of it is, too */
+	const char *query_bad; /* the first parameter that is none; NULL: all of it is, too */
 };
 
 /* `target` in origin form ("/vms?limit=3"). A trailing slash does not count. *ret_uri is empty when

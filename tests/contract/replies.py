@@ -152,6 +152,8 @@ PLACES = [
     ("POST", "/runs", {"argv": ["a"], "files": [{"path": "/a", "base64": "", "content": ""}]}, 422, "/files/0/base64"),
     ("POST", "/runs", {"argv": ["a"], "workspace": {"path": "/a", "base64": "!!!!"}}, 422, "/workspace/base64"),
     ("POST", "/tokens", {"name": "twice", "scope": "read"}, 409, "/name"),
+    ("POST", "/tokens", {"name": "x", "scope": "read", "ttl_s": 60.5}, 422, "/ttl_s"),
+    ("GET", "/vms?name=%01", None, 400, "name"),
     ("GET", "/vms/nope", None, 404, "vm"),
     ("DELETE", "/snapshots/06a1b2c3d4e5f6g7", None, 404, "snapshot"),
     ("GET", "/vms/nope/execs/06a1b2c3d4e5f6g7", None, 404, "vm"),
@@ -173,6 +175,11 @@ def places(contract):
         contract.fail(f"GET /vms/nope: {value}")
     head = {"Idempotency-Key": "one"}
     server.json("DELETE", "/tokens/twice")
+    # To JSON Schema 60.0 is a whole number.
+    status, _, value = server.json("POST", "/tokens", {"name": "whole", "scope": "read", "ttl_s": 60.0})
+    if status != 201 or "expires" not in value:
+        contract.fail(f"a whole number with a fraction: {status} {value}")
+    server.json("DELETE", "/tokens/whole")
     server.json("POST", "/tokens", {"name": "twice", "scope": "read"}, head)
     status, _, value = server.json("POST", "/tokens", {"name": "other", "scope": "read"}, head)
     if (status, value["code"]) != (409, "idempotency_conflict"):
