@@ -62,7 +62,7 @@ static void on_time_over(void *data)
 	struct vm *vm = vms_find(w->api->vms, w->id);
 	struct error err;
 
-	(void)error_set(&err, ERR_TIMEOUT, "VM '%s' is %s still", w->id,
+	(void)error_set(&err, ERR_TIMEOUT, "VM '%s' is %s still", vm ? vm_row(vm)->name : w->id,
 			vm ? vm_state_name(vm_get_state(vm)) : "gone, not waiting");
 	http_on_gone(w->req, NULL, NULL);
 	http_reply_error(w->req, &err, NULL);

@@ -206,6 +206,24 @@ void login_use(struct http_request *req, void *context)
 	http_reply_empty(req, 303);
 }
 
+/* Something that a ticket for this path opens. */
+static bool takes_tickets(const struct http_server *s, const char *path)
+{
+	struct error ignored;
+	struct route_match m;
+	struct uri uri;
+	bool takes = false;
+
+	if (uri_parse(path, &uri, &ignored) < 0)
+		return false;
+	if (route_find(s->document, &uri, &m) == 0) {
+		takes = m.methods[METHOD_GET] && m.methods[METHOD_GET]->takes_ticket;
+		free(m.rest);
+	}
+	uri_done(&uri);
+	return takes;
+}
+
 /* What can't set headers, as a browser's WebSocket and EventSource, shows this in the address:
  * worth nothing when it has been used, and in no log of ours. */
 void ticket_create(struct http_request *req, void *context)
@@ -215,6 +233,12 @@ void ticket_create(struct http_request *req, void *context)
 	char when[32];
 
 	(void)context;
+	if (!takes_tickets(req->server, path)) {
+		refuse(req, ERR_INVALID,
+		       "/path: nothing opens there with a ticket; /openapi.json has the operations "
+		       "with the parameter ticket");
+		return;
+	}
 	ticket = ticket_new(req->server->tickets, req, STREAM_LIFE_S);
 	ticket->path = strndup(path, TICKET_PATH_MAX);
 	if (!ticket->path) {

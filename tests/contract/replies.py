@@ -154,6 +154,8 @@ PLACES = [
     ("POST", "/tokens", {"name": "twice", "scope": "read"}, 409, "/name"),
     ("POST", "/tokens", {"name": "x", "scope": "read", "ttl_s": 60.5}, 422, "/ttl_s"),
     ("GET", "/vms?name=%01", None, 400, "name"),
+    ("POST", "/tickets", {"path": "/nope"}, 422, "/path"),
+    ("POST", "/tickets", {"path": "/tokens"}, 422, "/path"),
     ("GET", "/vms/nope", None, 404, "vm"),
     ("DELETE", "/snapshots/06a1b2c3d4e5f6g7", None, 404, "snapshot"),
     ("GET", "/vms/nope/execs/06a1b2c3d4e5f6g7", None, 404, "vm"),
