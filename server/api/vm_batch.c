@@ -44,6 +44,7 @@ struct batch {
 	struct http_request *req;
 	struct api *api;
 	struct loop_timer *timer;
+	bool cancel; /* the operations, when the client leaves */
 	size_t pending;
 	size_t n;
 	struct target targets[];
@@ -102,10 +103,15 @@ static void on_time_over(void *data)
 	reply(data);
 }
 
-/* The operations go on. */
+/* The operations go on, unless it was asked that they do not. */
 static void on_gone(void *data)
 {
-	batch_free(data);
+	struct batch *b = data;
+
+	for (size_t i = 0; b->cancel && i < b->n; i++)
+		if (b->targets[i].op)
+			op_cancel(b->targets[i].op);
+	batch_free(b);
 }
 
 static void on_ended(struct op *op, void *data)
@@ -209,6 +215,7 @@ static struct batch *batch_new(struct http_request *req, struct api *api, size_t
 	}
 	b->req = req;
 	b->api = api;
+	b->cancel = http_prefer_cancel(req);
 	b->n = n;
 	for (size_t i = 0; i < n; i++)
 		b->targets[i].batch = b;

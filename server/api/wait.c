@@ -14,6 +14,7 @@ struct waiter {
 	void *watch;
 	struct loop_timer *timer;
 	api_done_fn *done;
+	bool cancel; /* the operation, when the client leaves */
 	char target[300];
 	char location[320];
 };
@@ -46,7 +47,11 @@ static void on_time_over(void *data)
 
 static void on_gone(void *data)
 {
-	waiter_free(data);
+	struct waiter *w = data;
+
+	if (w->cancel)
+		op_cancel(w->op);
+	waiter_free(w);
 }
 
 static void on_ended(struct op *op, void *data)
@@ -87,6 +92,7 @@ void api_reply_when_done(struct http_request *req, struct api *api, struct op *o
 	w->api = api;
 	w->op = op_ref(op);
 	w->done = done;
+	w->cancel = http_prefer_cancel(req);
 	(void)snprintf(w->target, sizeof(w->target), "%s", target);
 	(void)snprintf(w->location, sizeof(w->location), "%s", location ? location : "");
 	if (op_ended(op)) {

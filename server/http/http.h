@@ -56,6 +56,8 @@ enum http_scope http_scope(const struct http_request *req);
 const char *http_scope_name(enum http_scope scope);
 /* Seconds of `Prefer: wait=N` (RFC 7240), 0 without; at most 600. */
 int http_prefer_wait(const struct http_request *req);
+/* Whether a client that leaves while it waits takes the operation along: `on-disconnect=cancel`. */
+bool http_prefer_cancel(const struct http_request *req);
 /* True when `type` is the best of the Accept header among the types that the operation offers. */
 bool http_accepts(const struct http_request *req, const char *type);
 /* Called once if the client leaves before the reply is complete; the request is invalid when it

@@ -268,29 +268,42 @@ enum http_scope http_scope(const struct http_request *req)
 	return req->scope;
 }
 
-/* "wait=30", alone or among other preferences, quoted or not. */
-int http_prefer_wait(const struct http_request *req)
+/* What follows "name=" in the header, alone or among other preferences, its quote passed over;
+ * NULL: not stated. */
+static const char *preference(const struct http_request *req, const char *name)
 {
 	const char *p = http_header(req, "Prefer");
+	size_t len = strlen(name);
 
 	while (p && *p) {
 		const char *end = strchrnul(p, ',');
 
 		p += strspn(p, " \t");
-		if (strncasecmp(p, "wait", 4) == 0) {
-			long n = 0;
-
-			p += 4 + strspn(p + 4, " \t");
-			if (*p == '=') {
-				p += 1 + strspn(p + 1, " \t\"");
-				for (; *p >= '0' && *p <= '9' && n < PREFER_WAIT_MAX; p++)
-					n = n * 10 + (*p - '0');
-				return n > PREFER_WAIT_MAX ? PREFER_WAIT_MAX : (int)n;
-			}
+		if (strncasecmp(p, name, len) == 0) {
+			p += len + strspn(p + len, " \t");
+			if (*p == '=')
+				return p + 1 + strspn(p + 1, " \t\"");
 		}
 		p = *end ? end + 1 : end;
 	}
-	return 0;
+	return NULL;
+}
+
+int http_prefer_wait(const struct http_request *req)
+{
+	const char *p = preference(req, "wait");
+	long n = 0;
+
+	for (; p && *p >= '0' && *p <= '9' && n < PREFER_WAIT_MAX; p++)
+		n = n * 10 + (*p - '0');
+	return n > PREFER_WAIT_MAX ? PREFER_WAIT_MAX : (int)n;
+}
+
+bool http_prefer_cancel(const struct http_request *req)
+{
+	const char *p = preference(req, "on-disconnect");
+
+	return p && strncasecmp(p, "cancel", strlen("cancel")) == 0;
 }
 
 bool http_accepts(const struct http_request *req, const char *type)

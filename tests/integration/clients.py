@@ -32,6 +32,22 @@ class Clients(LifeTest):
         self.server.delete("left")
         self.assert_nothing_left()
 
+    def test_leaving_cancels_what_was_asked_so(self):
+        self.server.start()
+        self.server.must(201, "POST", "/vms", {"name": "a", "image": "mini", **SHAPE, "start": False})
+        for target, body, kind in (("/vms", {"name": "b", "image": "mini", **SHAPE, "boot": "cold"}, "vm.create"),
+                                   ("/vms/actions", {"action": "start", "vms": ["a"]}, "vm.start")):
+            with self.subTest(target=target):
+                s = self.send("POST", target, body, wait="240, on-disconnect=cancel")
+                wait_until(self.server.vmms, "the VMM runs")
+                s.close()
+                operation = next(o for o in self.server.must(200, "GET", "/operations")["items"] if o["kind"] == kind)
+                self.assertEqual("cancelled", self.server.wait_operation(operation["id"])["state"])
+                wait_until(lambda: not self.server.vmms(), "the VMM is gone")
+        for name in self.server.names():
+            self.server.delete(name)
+        self.assert_nothing_left()
+
     def test_leaving_an_exec_ends_the_command(self):
         self.server.start()
         self.server.create("a")
