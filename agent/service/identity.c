@@ -21,6 +21,7 @@
 #include "agent/service/spawn.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/fs.h"
+#include "lib/base/hex.h"
 #include "lib/json/json.h"
 
 #define RUN_DIR  "/run/banger"
@@ -67,8 +68,8 @@ static int add_entropy(const char *hex)
 	if (len == 0 || len > ENTROPY_MAX || strlen(hex) % 2)
 		return -EINVAL;
 	for (size_t i = 0; i < len; i++) {
-		int hi = link_hex_digit(hex[2 * i]);
-		int lo = link_hex_digit(hex[2 * i + 1]);
+		int hi = hex_digit(hex[2 * i]);
+		int lo = hex_digit(hex[2 * i + 1]);
 
 		if (hi < 0 || lo < 0)
 			return -EINVAL;

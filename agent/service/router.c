@@ -8,6 +8,7 @@
 #include "agent/service/service.h"
 #include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
+#include "lib/base/hex.h"
 #include "lib/base/utf8.h"
 #include "lib/json/json.h"
 #include "lib/link/protocol.h"
@@ -279,8 +280,8 @@ int agent_request_path(const struct link_stream *stream, const char *prefix, cha
 		if (n + 1 >= size)
 			return -ENAMETOOLONG;
 		if (c == '%') {
-			int hi = link_hex_digit(p[1]);
-			int lo = hi < 0 ? -1 : link_hex_digit(p[2]);
+			int hi = hex_digit(p[1]);
+			int lo = hi < 0 ? -1 : hex_digit(p[2]);
 
 			if (lo < 0 || (hi == 0 && lo == 0))
 				return -EINVAL;
@@ -307,7 +308,7 @@ int agent_request_number(const struct link_stream *stream, const char *name, int
 		p++;
 		if (strncmp(p, name, n) != 0 || p[n] != '=')
 			continue;
-		if (link_hex_digit(p[n + 1]) < 0)
+		if (hex_digit(p[n + 1]) < 0)
 			return -EINVAL;
 		errno = 0;
 		*ret = strtoull(p + n + 1, &end, base);

@@ -99,6 +99,3 @@ void link_stream_finish(struct link_stream *stream);
 void link_stream_resume(struct link_stream *stream);
 /* Breaks the stream off, unless it has ended: no further callback, the handle is gone. */
 void link_stream_reset(struct link_stream *stream);
-
-/* Value of a hexadecimal digit or -1. */
-int link_hex_digit(char c);

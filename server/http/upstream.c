@@ -5,6 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "lib/base/hex.h"
+
 enum { LINE_MAX_BYTES = 4096, CHUNK_DIGITS_MAX = 15, TRAILER_MAX = 64 };
 
 void upstream_init(struct upstream *u, bool head_only, bool may_switch)
@@ -292,25 +294,16 @@ static int take_line(struct upstream *u, const uint8_t **bytes, size_t *len, str
 	return 0;
 }
 
-static int digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 static int read_chunk_size(struct upstream *u, struct error *err)
 {
 	const char *p = (const char *)buf_bytes(&u->bytes);
 	size_t digits = 0;
 
 	u->left = 0;
-	for (; digit(*p) >= 0; p++, digits++) {
+	for (; hex_digit(*p) >= 0; p++, digits++) {
 		if (digits == CHUNK_DIGITS_MAX)
 			return bad(err, "a chunk without end");
-		u->left = u->left * 16 + (uint64_t)digit(*p);
+		u->left = u->left * 16 + (uint64_t)hex_digit(*p);
 	}
 	p += strspn(p, " \t");
 	if (digits == 0 || (*p && *p != ';'))

@@ -6,18 +6,8 @@
 #include <string.h>
 
 #include "lib/base/cleanup.h"
+#include "lib/base/hex.h"
 #include "lib/base/utf8.h"
-
-static int hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
 
 static bool is_text(const char *s)
 {
@@ -39,8 +29,8 @@ int uri_decode(char *text, bool plus)
 
 	for (const char *p = text; *p; p++) {
 		if (*p == '%') {
-			int hi = hex(p[1]);
-			int lo = hi < 0 ? -1 : hex(p[2]);
+			int hi = hex_digit(p[1]);
+			int lo = hi < 0 ? -1 : hex_digit(p[2]);
 
 			if (lo < 0 || (hi == 0 && lo == 0))
 				return -EINVAL;

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "lib/base/cleanup.h"
+#include "lib/base/hex.h"
 #include "lib/base/id.h"
 #include "server/net/dns.h"
 
@@ -57,11 +58,6 @@ static bool label_is(const ldns_rdf *name, uint8_t i, const char *text)
 	char label[DNS_NAME_MAX];
 
 	return label_of(name, i, label) && streq(label, text);
-}
-
-static int hex_digit(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 /* "5.0.209.10" in front of in-addr.arpa. */

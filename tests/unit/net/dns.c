@@ -139,6 +139,12 @@ static void addresses_have_names(void **state)
 			     TYPE_PTR, &answers, &data),
 			 NOERROR);
 	assert_memory_equal(data, target, sizeof(target));
+	/* Names are the same in either case (RFC 4343). */
+	assert_int_equal(ask("5.0.0.0.1.D.A.0.0.0.0.0.0.0.0.0.0.0.0.0.2.7.7.6.e.6.1.6.2.6.d.f."
+			     "IP6.ARPA",
+			     TYPE_PTR, &answers, &data),
+			 NOERROR);
+	assert_memory_equal(data, target, sizeof(target));
 	assert_int_equal(ask("6.0.209.10.in-addr.arpa", TYPE_PTR, &answers, &data), NXDOMAIN);
 	assert_int_equal(ask("5.0.209.10.in-addr.arpa", TYPE_A, &answers, &data), NOERROR);
 	assert_int_equal(answers, 0);
