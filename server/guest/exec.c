@@ -13,11 +13,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
 #include "lib/json/json.h"
 #include "lib/link/send.h"
-#include "server/guest/internal.h"
+#include "server/guest/exec_internal.h"
 
 enum {
 	ACK_STEP = 32 * 1024, /* bytes of output between two acknowledgements */
@@ -33,45 +32,6 @@ enum {
 	/* For the news that the program runs, beyond the time that it was given. */
 	START_US = 10 * 1000 * 1000,
 	START_MAX_US = 30 * 1000 * 1000,
-};
-
-struct guest_exec {
-	struct guest_exec *next;
-	struct guest *guest;
-	char id[LINK_EXEC_ID_MAX + 1];
-	struct guest_exec_callbacks callbacks;
-	void *data;
-	char *start;                /* the START document until it has started; NULL: attach */
-	struct loop_timer *limit;   /* until it has started */
-	struct link_stream *stream; /* NULL: the link is down */
-	struct link_decoder decoder;
-	bool joined;  /* STDIN_ACK has come: the agent's view of the input is known */
-	bool leaving; /* the owner is done with it */
-	bool later;   /* it has ended: RELEASE waits for the next start or for the timer */
-	bool left;    /* RELEASE is on its way */
-	bool paused;
-	bool busy; /* frames are being worked on … */
-	bool dead; /* … and it is to be freed after them */
-
-	uint64_t offset; /* of the output to come next */
-	uint64_t acked;
-	struct buf held; /* frames that came while paused */
-
-	struct buf in; /* input that the agent has not confirmed; its first byte has in_base */
-	uint64_t in_base;
-	bool in_known; /* in_base is; not before the agent has said it of an exec that is taken up
-			*/
-	uint64_t in_sent;
-	uint64_t in_written; /* bytes that the program has taken */
-	bool in_end;
-	bool in_end_sent;
-	bool want_input;
-
-	uint64_t signals; /* bit n: signal n is to be sent */
-	unsigned int rejoins;
-	bool resize;
-	uint16_t rows;
-	uint16_t cols;
 };
 
 static const struct link_stream_ops exec_ops;
@@ -106,8 +66,6 @@ static void exec_free(struct guest_exec *exec)
 	free(exec);
 }
 
-static void push(struct guest_exec *exec);
-
 /* The owner forgets it. */
 static void part(struct guest_exec *exec)
 {
@@ -124,14 +82,10 @@ static void part(struct guest_exec *exec)
 static void leave(struct guest_exec *exec)
 {
 	part(exec);
-	push(exec);
+	exec_push(exec);
 }
 
-/*
- * Tells the owner the end. `known`: the agent has something to forget, but not before the owner has
- * had the time to write the end down; the caller is at work on the exec then, so it can't be freed.
- */
-static void finish(struct guest_exec *exec, const struct guest_exec_end *end, bool known)
+void exec_finish(struct guest_exec *exec, const struct guest_exec_end *end, bool known)
 {
 	void (*fn)(void *data, const struct guest_exec_end *end) = exec->callbacks.end;
 	void *data = exec->data;
@@ -207,8 +161,7 @@ static bool send_input(struct guest_exec *exec)
 	return true;
 }
 
-/* Sends what there is to send, as far as it goes. */
-static void push(struct guest_exec *exec)
+void exec_push(struct guest_exec *exec)
 {
 	if (!exec->stream || exec->left)
 		return;
@@ -235,7 +188,7 @@ void execs_release(void *guest)
 		next = exec->next;
 		exec->later = false;
 		if (exec->leaving)
-			push(exec);
+			exec_push(exec);
 	}
 }
 
@@ -256,7 +209,7 @@ static void join(struct guest_exec *exec)
 	execs_release(exec->guest);
 	exec->stream = guest_open_stream(exec->guest, "POST", path, true, &exec_ops, exec);
 	if (!exec->stream || exec->leaving) {
-		push(exec);
+		exec_push(exec);
 		return;
 	}
 	link_put_u64(offset, exec->offset);
@@ -270,136 +223,6 @@ static void join(struct guest_exec *exec)
 
 /* --- from the agent --- */
 
-static int on_output(struct guest_exec *exec, bool is_stderr, const uint8_t *payload, size_t len)
-{
-	uint64_t offset;
-
-	if (len < 8)
-		return -EPROTO;
-	offset = link_get_u64(payload);
-	payload += 8;
-	len -= 8;
-	if (exec->leaving)
-		return 0;
-	if (offset != exec->offset || len > LINK_EXEC_CHUNK)
-		return -EPROTO;
-	if (len == 0)
-		return 0;
-	exec->offset += len;
-	if (exec->callbacks.output && !exec->callbacks.output(exec->data, is_stderr, payload, len))
-		exec->paused = true;
-	return 0;
-}
-
-static int on_input_ack(struct guest_exec *exec, const uint8_t *payload, size_t len)
-{
-	uint64_t received;
-	uint64_t written;
-
-	if (len != 16 || exec->leaving)
-		return exec->leaving ? 0 : -EPROTO;
-	received = link_get_u64(payload);
-	written = link_get_u64(payload + 8);
-	if (!exec->in_known) {
-		/* An earlier server may have sent some; what there is of ours comes behind it. */
-		exec->in_base = exec->in_sent = received;
-		exec->in_known = true;
-	}
-	if (written > received || received < exec->in_base ||
-	    received > exec->in_base + buf_len(&exec->in) || written < exec->in_written)
-		return -EPROTO;
-	buf_consume(&exec->in, (size_t)(received - exec->in_base));
-	exec->in_base = received;
-	if (!exec->joined || exec->in_sent < received)
-		exec->in_sent = received;
-	exec->in_written = written;
-	exec->joined = true;
-	push(exec);
-	if (exec->want_input && exec->callbacks.writable) {
-		exec->want_input = false;
-		exec->callbacks.writable(exec->data);
-	}
-	return 0;
-}
-
-/* What begins with the pointer to a field of the request is wrong in the request. */
-static enum error_code start_error_code(const char *text, json_int_t sys)
-{
-	static const char *const fields[] = { "/argv/0: ", "/cwd: ", "/user: " };
-
-	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
-		if (strncmp(text, fields[i], strlen(fields[i])) == 0)
-			return ERR_INVALID;
-	return sys == ESRCH ? ERR_NOT_FOUND : ERR_GUEST;
-}
-
-/* Numbers come from the guest: kept within what they can mean. */
-static void parse_end(const json_t *document, struct guest_exec_end *end)
-{
-	const char *text = json_string_value(json_object_get(document, "error"));
-	const json_t *code = json_object_get(document, "code");
-	json_int_t sys = json_integer_value(json_object_get(document, "errno"));
-
-	end->timed_out = json_is_true(json_object_get(document, "timed_out"));
-	if (text) {
-		(void)error_set(&end->error, start_error_code(text, sys), "%.400s", text);
-		end->error.sys = sys > 0 && sys < 4096 ? (int)sys : 0;
-	} else if (code) {
-		end->exited = true;
-		end->exit_code = (int)(json_integer_value(code) & 0xff);
-	} else {
-		end->signal = (int)(json_integer_value(json_object_get(document, "signal")) & 0x7f);
-	}
-}
-
-static int on_end_frame(struct guest_exec *exec, const uint8_t *payload, size_t len)
-{
-	struct guest_exec_end end = { .exited = false };
-	struct error err = ERROR_INIT;
-	json_auto_t *document = NULL;
-
-	if (exec->leaving)
-		return 0;
-	document = json_parse((const char *)payload, len, &err);
-	if (!document)
-		return -EPROTO;
-	parse_end(document, &end);
-	finish(exec, &end, end.error.code == ERR_NONE);
-	return 0;
-}
-
-static int on_started(struct guest_exec *exec, const uint8_t *payload, size_t len)
-{
-	struct error err = ERROR_INIT;
-	json_auto_t *document = json_parse((const char *)payload, len, &err);
-
-	if (!document)
-		return -EPROTO;
-	free(TAKE_PTR(exec->start));
-	loop_timer_free(TAKE_PTR(exec->limit));
-	if (exec->callbacks.started)
-		exec->callbacks.started(exec->data,
-					json_integer_value(json_object_get(document, "pid")));
-	return 0;
-}
-
-static int take_frame(struct guest_exec *exec, uint8_t type, const uint8_t *payload, size_t len)
-{
-	switch (type) {
-	case LINK_EXEC_STARTED:
-		return on_started(exec, payload, len);
-	case LINK_EXEC_STDOUT:
-	case LINK_EXEC_STDERR:
-		return on_output(exec, type == LINK_EXEC_STDERR, payload, len);
-	case LINK_EXEC_STDIN_ACK:
-		return on_input_ack(exec, payload, len);
-	case LINK_EXEC_END:
-		return on_end_frame(exec, payload, len);
-	default:
-		return -EPROTO;
-	}
-}
-
 static int on_frame(void *data, uint8_t type, const uint8_t *payload, size_t len)
 {
 	struct guest_exec *exec = data;
@@ -408,7 +231,7 @@ static int on_frame(void *data, uint8_t type, const uint8_t *payload, size_t len
 		return -ECANCELED;
 	if (exec->paused)
 		return link_frame_append(&exec->held, type, payload, len, NULL, 0);
-	return take_frame(exec, type, payload, len);
+	return exec_take_frame(exec, type, payload, len);
 }
 
 /* What the agent said makes no sense: the program may go on, but not with us. */
@@ -417,7 +240,7 @@ static void protocol_error(struct guest_exec *exec)
 	struct guest_exec_end end = { .exited = false };
 
 	(void)error_set(&end.error, ERR_GUEST, "the guest's agent sent what can't be understood");
-	finish(exec, &end, false);
+	exec_finish(exec, &end, false);
 }
 
 /* Ends a round of work. Returns false when the exec is gone. */
@@ -450,7 +273,7 @@ static void on_limit(void *data)
 	(void)error_set(&end.error, ERR_TIMEOUT,
 			"the guest did not start the program in time; it may hang, see its logs");
 	exec->busy = true;
-	finish(exec, &end, true);
+	exec_finish(exec, &end, true);
 	(void)settle(exec, 0);
 }
 
@@ -463,13 +286,13 @@ static bool on_data(void *data, const uint8_t *bytes, size_t len)
 	r = link_decoder_feed(&exec->decoder, bytes, len, on_frame, exec);
 	if (!settle(exec, r))
 		return true;
-	push(exec);
+	exec_push(exec);
 	return !exec->paused;
 }
 
 static void on_writable(void *data)
 {
-	push(data);
+	exec_push(data);
 }
 
 static void on_closed(void *data, const char *why)
@@ -509,7 +332,7 @@ void execs_end_all(struct guest *guest, const struct error *why)
 		if (exec->leaving)
 			exec_free(exec);
 		else
-			finish(exec, &end, false);
+			exec_finish(exec, &end, false);
 	}
 }
 
@@ -629,14 +452,14 @@ size_t guest_exec_write(struct guest_exec *exec, const void *bytes, size_t len)
 	}
 	if (len == 0 || buf_append(&exec->in, bytes, len) < 0)
 		return 0;
-	push(exec);
+	exec_push(exec);
 	return len;
 }
 
 void guest_exec_close_stdin(struct guest_exec *exec)
 {
 	exec->in_end = true;
-	push(exec);
+	exec_push(exec);
 }
 
 void guest_exec_resize(struct guest_exec *exec, uint16_t rows, uint16_t cols)
@@ -644,7 +467,7 @@ void guest_exec_resize(struct guest_exec *exec, uint16_t rows, uint16_t cols)
 	exec->rows = rows;
 	exec->cols = cols;
 	exec->resize = true;
-	push(exec);
+	exec_push(exec);
 }
 
 void guest_exec_signal(struct guest_exec *exec, int sig)
@@ -652,7 +475,7 @@ void guest_exec_signal(struct guest_exec *exec, int sig)
 	if (sig <= 0 || sig > SIGNAL_MAX)
 		return;
 	exec->signals |= 1ULL << (sig - 1);
-	push(exec);
+	exec_push(exec);
 }
 
 void guest_exec_resume(struct guest_exec *exec)
@@ -676,7 +499,7 @@ void guest_exec_resume(struct guest_exec *exec)
 	buf_done(&held);
 	if (!settle(exec, r))
 		return;
-	push(exec);
+	exec_push(exec);
 	if (!exec->paused && exec->stream)
 		link_stream_resume(exec->stream);
 }
