@@ -102,17 +102,23 @@ void vm_adopt(struct vm *vm, struct proc *proc)
 		   vm->row.state, NULL);
 }
 
-/* A suspend that was complete but not written down: the VMM ended after its memory was kept. */
+/*
+ * A suspend that was complete but not written down: the VMM ended after its memory was kept. Or a
+ * resume whose guest had not run yet.
+ */
 static bool was_suspended(const struct vm *vm)
 {
-	return (vm->state == VM_RUNNING || vm->state == VM_PAUSED) && suspend_exists(vm);
+	return (vm->state == VM_RUNNING || vm->state == VM_PAUSED || vm->state == VM_STARTING) &&
+	       suspend_exists(vm);
 }
 
 static void reconcile_dead(struct vm *vm)
 {
 	bool suspended = was_suspended(vm);
+	bool resumed;
 
 	vms_quit_unknown(vm->vms, vm->row.id);
+	resumed = suspend_sweep(vm);
 	vm_execs_detach(vm, suspended || vm->state == VM_SUSPENDED);
 	if (suspended) {
 		vm_detach(vm, VM_SUSPENDED, "", "server", NULL);
@@ -124,8 +130,12 @@ static void reconcile_dead(struct vm *vm)
 	case VM_RUNNING:
 	case VM_PAUSED:
 	case VM_STOPPING:
-		vm_detach(vm, VM_STOPPED, "the VM ended while the server was not running", NULL,
-			  NULL);
+		vm_detach(vm, VM_STOPPED,
+			  resumed ? "the server ended just when the guest went on from its "
+				    "suspended memory, which can't be used twice; it boots from "
+				    "its disk"
+				  : "the VM ended while the server was not running",
+			  NULL, NULL);
 		vm_network_close_later(vm);
 		break;
 	case VM_CREATED:

@@ -444,17 +444,23 @@ static int check_source(struct start *s, struct error *err)
 }
 
 /* From here on the guest's disk moves away from a suspended memory: it must not be used twice. */
+static int use_up(void *data, struct error *err)
+{
+	struct start *s = data;
+
+	return suspend_begin_resume(s->job, err);
+}
+
 static int restore(struct start *s, const struct vmm_wait *wait, struct error *err)
 {
-	int r = 0;
+	bool suspended = s->source == SOURCE_SUSPENDED;
+	const struct vmm_hook before_run = { .fn = use_up, .data = s };
+	int r;
 
 	op_stage(s->op, "restore");
-	if (s->source == SOURCE_SUSPENDED)
-		r = suspend_begin_resume(s->job, err);
-	if (r == 0)
-		r = s->job->vms->c.driver->restore(&s->boot.config, s->source_fd, wait, &s->proc,
-						   err);
-	if (s->source == SOURCE_SUSPENDED)
+	r = s->job->vms->c.driver->restore(&s->boot.config, s->source_fd,
+					   suspended ? &before_run : NULL, wait, &s->proc, err);
+	if (suspended)
 		suspend_end_resume(s->job, r == 0);
 	return r;
 }
@@ -484,6 +490,9 @@ static int launch(struct start *s, struct error *err)
 	r = limit(s, err);
 	if (r < 0)
 		return r;
+	/* A crash from here on must not find memory that is not this start's own. */
+	if (s->source != SOURCE_SUSPENDED)
+		suspend_forget(s->job);
 	if (s->with_memory) {
 		r = restore(s, &wait, err);
 	} else {

@@ -54,13 +54,35 @@ bool suspend_exists(const struct vm *vm)
 	return fd >= 0;
 }
 
-void suspend_discard(const struct vm *vm)
+static void discard(const struct vms *vms, const char *id)
 {
 	static const char *const names[] = { MEMORY_DIR, NEW_DIR, RESUMING_DIR };
-	autoclose int dir = vm_dir(vm->vms, vm->row.id);
+	autoclose int dir = vm_dir(vms, id);
 
 	for (size_t i = 0; dir >= 0 && i < ARRAY_SIZE(names); i++)
 		(void)!remove_tree_at(dir, names[i]);
+}
+
+void suspend_discard(const struct vm *vm)
+{
+	discard(vm->vms, vm->row.id);
+}
+
+void suspend_forget(const struct verb_job *job)
+{
+	discard(job->vms, job->id);
+}
+
+bool suspend_sweep(const struct vm *vm)
+{
+	autoclose int dir = vm_dir(vm->vms, vm->row.id);
+	bool resuming = dir >= 0 && faccessat(dir, RESUMING_DIR, F_OK, 0) == 0;
+
+	if (dir < 0)
+		return false;
+	(void)!remove_tree_at(dir, NEW_DIR);
+	(void)!remove_tree_at(dir, RESUMING_DIR);
+	return resuming;
 }
 
 int suspend_begin_resume(const struct verb_job *job, struct error *err)

@@ -16,6 +16,12 @@ bool suspend_exists(const struct vm *vm);
 /* Removes it, and what a crash has left of one. */
 void suspend_discard(const struct vm *vm);
 
+/* The same, for a worker. */
+void suspend_forget(const struct verb_job *job);
+/* Removes what a crash has left of a suspend or a resume; true when it was in the middle of a
+ * resume whose guest may have run. */
+bool suspend_sweep(const struct vm *vm);
+
 /* Worker: takes the memory out of use before the guest runs; puts it back, or removes it for good,
  * afterwards. */
 int suspend_begin_resume(const struct verb_job *job, struct error *err) MUST_USE;

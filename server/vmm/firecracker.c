@@ -242,7 +242,8 @@ static int fc_snapshot(const struct vmm_config *config, int dir_fd, const struct
 	return 0;
 }
 
-static int fc_restore(const struct vmm_config *config, int dir_fd, const struct vmm_wait *wait,
+static int fc_restore(const struct vmm_config *config, int dir_fd,
+		      const struct vmm_hook *before_run, const struct vmm_wait *wait,
 		      struct proc *ret_proc, struct error *err)
 {
 	struct proc proc CLEANUP(proc_kill_p) = PROC_INIT;
@@ -267,6 +268,9 @@ static int fc_restore(const struct vmm_config *config, int dir_fd, const struct 
 		r = fc_jail_link_in(config, STATE_FILE, dir_fd, err);
 	if (r == 0 && config->jail)
 		r = fc_jail_link_in(config, MEMORY_FILE, dir_fd, err);
+	/* It loads and runs in one request. */
+	if (r == 0 && before_run)
+		r = before_run->fn(before_run->data, err);
 	if (r < 0)
 		return r;
 	body = fc_snapshot_load(config, &version, paths.state, paths.memory);

@@ -261,11 +261,11 @@ static int load_state(struct qmp *q, int fd, bool ignore_shared, struct error *e
 	}
 	if (r == 0 && !streq(status, "paused"))
 		return error_set(err, ERR_INTERNAL, "the VM is %s after loading", status);
-	return r == 0 ? qmp_call(q, "cont", NULL, -1, NULL, err) : r;
+	return r;
 }
 
-int qemu_restore(const struct vmm_config *config, int dir_fd, const struct vmm_wait *wait,
-		 struct proc *ret_proc, struct error *err)
+int qemu_restore(const struct vmm_config *config, int dir_fd, const struct vmm_hook *before_run,
+		 const struct vmm_wait *wait, struct proc *ret_proc, struct error *err)
 {
 	struct proc proc CLEANUP(proc_kill_p) = PROC_INIT;
 	struct qmp q CLEANUP(qmp_close_p) = QMP_INIT;
@@ -284,6 +284,10 @@ int qemu_restore(const struct vmm_config *config, int dir_fd, const struct vmm_w
 	if (r < 0)
 		return error_wrap(err, "restore");
 	r = load_state(&q, state, memory.private, err);
+	if (r == 0 && before_run)
+		r = before_run->fn(before_run->data, err);
+	if (r == 0)
+		r = qmp_call(&q, "cont", NULL, -1, NULL, err);
 	if (r < 0) {
 		(void)qemu_explain(config, &proc, r, err);
 		return error_wrap(err, "restore");

@@ -112,6 +112,12 @@ struct vmm_stats {
 	uint64_t disk_written_bytes;
 };
 
+/* A step of the caller's within one of the driver's: 0, or a negative errno with err set. */
+struct vmm_hook {
+	int (*fn)(void *data, struct error *err);
+	void *data;
+};
+
 struct vmm_driver {
 	const char *name; /* "qemu", "firecracker" */
 	uint32_t caps;    /* of enum vmm_cap */
@@ -140,8 +146,12 @@ struct vmm_driver {
 	 */
 	int (*snapshot)(const struct vmm_config *config, int dir_fd, const struct vmm_wait *wait,
 			struct error *err);
-	/* Starts a VMM from such a folder, mapping its memory private; the guest runs on return. */
-	int (*restore)(const struct vmm_config *config, int dir_fd, const struct vmm_wait *wait,
+	/*
+	 * Starts a VMM from such a folder, mapping its memory private; the guest runs on return.
+	 * `before_run` (or NULL) is called once all is loaded, and may still end it.
+	 */
+	int (*restore)(const struct vmm_config *config, int dir_fd,
+		       const struct vmm_hook *before_run, const struct vmm_wait *wait,
 		       struct proc *ret_proc, struct error *err);
 
 	/* Asks the VMM to end now, without the guest's consent. The caller waits for the process

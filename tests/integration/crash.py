@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import sqlite3
+import time
 import unittest
 
 from harness import LifeTest, wait_until
@@ -157,6 +158,32 @@ class Crash(LifeTest):
         state = self.server.state("half")
         self.assertIn(state, ("stopped", "failed", "starting", "running"))
         self.server.delete("half")
+        self.assert_nothing_left()
+
+    def test_suspended_memory_outlives_a_crash_of_its_resume(self):
+        self.server.start()
+        self.server.create("a")
+        self.server.run("a", "sh", "-c", "echo kept >/dev/shm/memory")
+        folder = f"{self.home}/state/vms/{self.server.must(200, 'GET', '/vms/a')['id']}"
+        lost = 0
+        for wait_s in (0.005, 0.01, 0.02, 0.03, 0.045, 0.06):
+            self.server.must(200, "POST", "/vms/a/suspend", wait=60)
+            self.server.must(202, "POST", "/vms/a/resume")
+            time.sleep(wait_s)
+            self.server.kill()
+            self.server.start()
+            vm = self.server.must(200, "GET", "/vms/a")
+            self.assertIn(vm["state"], ("suspended", "running", "stopped"), vm)
+            if vm["state"] == "stopped":
+                # Only where the guest may have run: there it would meet a disk that it does not know.
+                self.assertIn("just when the guest went on", vm["reason"], vm)
+                lost += 1
+                self.server.must(200, "POST", "/vms/a/start", wait=240)
+                self.server.run("a", "sh", "-c", "echo kept >/dev/shm/memory")
+            self.assertEqual("kept\n", self.server.run("a", "cat", "/dev/shm/memory"))
+            self.assertFalse({"resuming", "suspend", "suspend.new"} & set(os.listdir(folder)), os.listdir(folder))
+        self.assertLessEqual(lost, 2)
+        self.server.delete("a")
         self.assert_nothing_left()
 
 

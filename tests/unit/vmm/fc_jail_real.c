@@ -191,7 +191,7 @@ static void a_jailed_guest_runs_pauses_and_is_captured(void **state)
 	proc_done(&child);
 	proc_done(&proc);
 	proc = PROC_INIT;
-	must(vmm_firecracker.restore(&f.config, snapshot, &f.wait, &proc, &err), &err);
+	must(vmm_firecracker.restore(&f.config, snapshot, NULL, &f.wait, &proc, &err), &err);
 	autoclose int again = vmm_firecracker.open_console(&f.config);
 
 	await_guest(again);

@@ -190,7 +190,7 @@ static void clones_run_side_by_side(void **state)
 	(void)snprintf(other, sizeof(other), "%s/work.img", dir);
 	make_disk(other, 'o');
 	sibling.disks[1].path = other;
-	must(vmm_firecracker.restore(&sibling, snapshot, &f->wait, &clone, &err), &err);
+	must(vmm_firecracker.restore(&sibling, snapshot, NULL, &f->wait, &clone, &err), &err);
 	autoclose int theirs = vmm_firecracker.open_console(&sibling);
 
 	read_letters(theirs, letters, LETTERS);
@@ -232,12 +232,12 @@ static void a_broken_snapshot_is_refused(void **state)
 	autoclose int run = run_dir_open(&f->config);
 	autoclose int snapshot = open_subdir(run, "snapshot", 0700);
 
-	assert_int_equal(vmm_firecracker.restore(&f->config, snapshot, &f->wait, &proc, &err),
+	assert_int_equal(vmm_firecracker.restore(&f->config, snapshot, NULL, &f->wait, &proc, &err),
 			 -ENOENT);
 	assert_int_equal(write_file_at(snapshot, "state", "x", 1, 0600), 0);
 	assert_int_equal(write_file_at(snapshot, "memory", "x", 1, 0600), 0);
 	err = ERROR_INIT;
-	assert_true(vmm_firecracker.restore(&f->config, snapshot, &f->wait, &proc, &err) < 0);
+	assert_true(vmm_firecracker.restore(&f->config, snapshot, NULL, &f->wait, &proc, &err) < 0);
 	assert_non_null(strstr(err.msg, "restore: PUT /snapshot/load: "));
 	assert_int_equal(proc.pid, 0);
 }

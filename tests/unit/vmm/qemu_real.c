@@ -216,7 +216,7 @@ static void clones_go_on_where_the_snapshot_was_taken(void **state)
 
 	sibling = vm_fixture_sibling(f, dir, sizeof(dir));
 	for (int i = 0; i < 2; i++) {
-		must(vmm_qemu.restore(&sibling, snapshot, &f->wait, &clone, &err), &err);
+		must(vmm_qemu.restore(&sibling, snapshot, NULL, &f->wait, &clone, &err), &err);
 		autoclose int theirs = vmm_qemu.open_console(&sibling);
 		read_letters(theirs, letters, LETTERS);
 		assert_in_sequence(letters, LETTERS);
@@ -247,7 +247,7 @@ static void *restore_one(void *data)
 {
 	struct cloning *c = data;
 
-	c->result = vmm_qemu.restore(&c->config, c->snapshot, &c->f->wait, &c->proc, &c->err);
+	c->result = vmm_qemu.restore(&c->config, c->snapshot, NULL, &c->f->wait, &c->proc, &c->err);
 	return NULL;
 }
 
@@ -311,13 +311,13 @@ static void a_clone_can_be_snapshotted_again(void **state)
 	assert_int_equal(st.st_size, 64 * 1024 * 1024);
 	quit_and_wait(f, &f->config, &proc);
 
-	must(vmm_qemu.restore(&f->config, one, &f->wait, &proc, &err), &err);
+	must(vmm_qemu.restore(&f->config, one, NULL, &f->wait, &proc, &err), &err);
 	must(vmm_qemu.pause(&f->config, &f->wait, &err), &err);
 	must(vmm_qemu.snapshot(&f->config, two, &f->wait, &err), &err);
 	assert_int_equal(fstatat(two, "memory", &st, 0), -1);
 	quit_and_wait(f, &f->config, &proc);
 
-	must(vmm_qemu.restore(&f->config, two, &f->wait, &proc, &err), &err);
+	must(vmm_qemu.restore(&f->config, two, NULL, &f->wait, &proc, &err), &err);
 	autoclose int console = vmm_qemu.open_console(&f->config);
 	read_letters(console, letters, LETTERS);
 	assert_in_sequence(letters, LETTERS);
@@ -331,14 +331,16 @@ static void a_broken_snapshot_is_refused(void **state)
 	autoclose int snapshot = new_folder(f, "snapshot");
 	struct error err = ERROR_INIT;
 
-	assert_int_equal(vmm_qemu.restore(&f->config, snapshot, &f->wait, &proc, &err), -ENOENT);
+	assert_int_equal(vmm_qemu.restore(&f->config, snapshot, NULL, &f->wait, &proc, &err),
+			 -ENOENT);
 	assert_int_equal(write_file_at(snapshot, "state", "no stream", 9, 0600), 0);
 	err = ERROR_INIT;
-	assert_true(vmm_qemu.restore(&f->config, snapshot, &f->wait, &proc, &err) < 0);
+	assert_true(vmm_qemu.restore(&f->config, snapshot, NULL, &f->wait, &proc, &err) < 0);
 	assert_non_null(strstr(err.msg, "QEMU ended: "));
 	assert_int_equal(write_file_at(snapshot, "memory", "short", 5, 0600), 0);
 	err = ERROR_INIT;
-	assert_int_equal(vmm_qemu.restore(&f->config, snapshot, &f->wait, &proc, &err), -EINVAL);
+	assert_int_equal(vmm_qemu.restore(&f->config, snapshot, NULL, &f->wait, &proc, &err),
+			 -EINVAL);
 	assert_int_equal(proc.pid, 0);
 }
 
