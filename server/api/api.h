@@ -70,6 +70,8 @@ extern const size_t api_n_handlers;
 /* For http_config.check_token; `context` is the struct api. */
 enum http_scope api_check_token(void *context, const char *token, char *principal, size_t size);
 extern const struct http_replays api_replays;
+/* For http_config.writable. */
+int api_writable(void *context, struct error *err);
 /* For http_config.audit. */
 void api_audit(void *context, const struct http_audit *audit);
 /* For http_config.issue_session and revoke_session: a session is a token named "dashboard-<id>". */

@@ -28,11 +28,22 @@ static const char *what_is_missing(const struct api *api)
 	return NULL;
 }
 
+int api_writable(void *context, struct error *err)
+{
+	const struct api *api = context;
+
+	return store_writable(api->store, err);
+}
+
 void api_readyz(struct http_request *req, void *context)
 {
 	const char *missing = what_is_missing(context);
 	struct error err = ERROR_INIT;
 
+	if (!missing && api_writable(context, &err) < 0) {
+		http_reply_error(req, &err, NULL);
+		return;
+	}
 	if (!missing) {
 		http_reply_json(req, 200, json_pack("{s:s}", "status", "ready"));
 		return;

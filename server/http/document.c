@@ -284,6 +284,7 @@ static int read_operation(struct document *d, struct operation *op, const json_t
 	retry = json_string_value(json_object_get(node, "x-banger-retry"));
 	op->rerun = retry && streq(retry, "rerun");
 	op->secret = retry && streq(retry, "secret");
+	op->no_store = json_is_false(json_object_get(node, "x-banger-store"));
 	op->opaque = json_is_true(json_object_get(node, "x-banger-opaque"));
 	r = read_scope(op, node, err);
 	if (r == 0)

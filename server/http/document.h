@@ -54,6 +54,7 @@ struct operation {
 	bool takes_ticket;        /* `ticket` in its query says who asks */
 	bool picks_fields;        /* takes `fields` */
 	bool secret;              /* the reply is for the caller alone: it is never stored */
+	bool no_store;            /* writes nothing of the server's own */
 	bool rerun;               /* may be run again after a try without a reply */
 	bool opaque;              /* query and content coding are for somebody behind this server */
 	const char **reply_types; /* of successful replies, the preferred one first */

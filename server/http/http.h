@@ -303,6 +303,9 @@ struct http_config {
 			     size_t size, struct error *err);
 	/* Makes the token void. May be NULL. */
 	void (*revoke_session)(void *context, const char *token);
+	/* 0 when changes can be stored now; else what is refused with. Never blocks. May be NULL.
+	 */
+	int (*writable)(void *context, struct error *err);
 	/* Told of each reply to a known client that is not to a mere look. May be NULL. */
 	void (*audit)(void *context, const struct http_audit *audit);
 	void *context; /* given to handlers and to the functions above */

@@ -398,7 +398,12 @@ void intake_dispatch(struct http_request *req)
 		    refuse_violations(req, &v, v.count == 1 ? "value is" : "values are"))
 			return;
 	}
-	if (req->op->idempotent && !replay_begin(req))
-		return;
-	intake_run(req);
+	if (gate_pass(req))
+		intake_go_on(req);
+}
+
+void intake_go_on(struct http_request *req)
+{
+	if (!req->op->idempotent || replay_begin(req))
+		intake_run(req);
 }

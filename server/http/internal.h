@@ -177,9 +177,16 @@ bool intake_headers(struct http_request *req);
 bool intake_body(struct http_request *req, const char *data, size_t *len);
 /* The whole request is there. */
 void intake_dispatch(struct http_request *req);
+/* The rest of it, once the gate lets the request through. */
+void intake_go_on(struct http_request *req);
 
 /* Runs the handler of a request that has been found good. */
 void intake_run(struct http_request *req);
+
+/* --- gate.c --- */
+
+/* True: the change can be written. False: the request waits for that, or has been refused. */
+bool gate_pass(struct http_request *req);
 
 /* --- params.c --- */
 

@@ -440,7 +440,7 @@ int ops_submit(struct ops *ops, const struct op_spec *spec, struct op **ret_op, 
 			spec->free_data(spec->data);
 		if (full)
 			return error_set(
-				err, ERR_BUSY,
+				err, ERR_UNAVAILABLE,
 				"%d operations wait already; try again when some have ended",
 				OPS_WAITING_MAX);
 		return error_set(err, ERR_NO_ROOM, "no room for another operation: %s",

@@ -19,6 +19,7 @@ int start_http(struct server *s, struct error *err)
 				      .issue_session = api_issue_session,
 				      .revoke_session = api_revoke_session,
 				      .replays = &api_replays,
+				      .writable = api_writable,
 				      .audit = api_audit,
 				      .context = &s->api,
 				      .handlers = api_handlers,

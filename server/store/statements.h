@@ -11,6 +11,10 @@
 	"snapshot, created_ms, started_ms, "                                                   \
 	"ends_ms, idle_stop_s, idle_suspend_s, wake, isolated, address"
 
+#define VM_SET_STATE_TEXT                                                      \
+	"UPDATE vms SET state = ?2, reason = ?3, since_ms = ?4, desired = ?5 " \
+	"WHERE id = ?1 AND state = ?6"
+
 #define EXEC_COLUMNS                                                                            \
 	"id, vm_id, state, argv, user, by, tty, temporary, pid, exit_code, signal, timed_out, " \
 	"output_bytes, reason, created_ms, started_ms, ended_ms"
@@ -26,8 +30,8 @@
 		     "?25,?26,?27,?28,?29,?30,?31)")                                               \
 	X(VM_LIST, "SELECT " VM_COLUMNS " FROM vms ORDER BY id")                                   \
 	X(VM_DELETE, "DELETE FROM vms WHERE id = ?1")                                              \
-	X(VM_SET_STATE, "UPDATE vms SET state = ?2, reason = ?3, since_ms = ?4, desired = ?5 "     \
-			"WHERE id = ?1 AND state = ?6")                                            \
+	X(VM_SET_STATE, VM_SET_STATE_TEXT)                                                         \
+	X(VM_SET_DELETING, VM_SET_STATE_TEXT)                                                      \
 	X(VM_SET_PROCESS,                                                                          \
 	  "UPDATE vms SET vmm = ?2, accel = ?3, pid = ?4, start_time = ?5, boot_id = ?6, "         \
 	  "booted_from = ?7, started_ms = ?8, snapshot = ?9 WHERE id = ?1")                        \

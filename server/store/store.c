@@ -14,9 +14,10 @@
 /* "bngr": tells our databases from others (PRAGMA application_id). */
 enum { APPLICATION_ID = 0x626e6772, SCHEMA_VERSION = 1 + STORE_STEPS };
 
-/* For how long somebody else's lock is waited for, and for how long nothing is waited for after
- * that was in vain: the caller is the loop's thread, which has others to serve. */
-enum { BUSY_MS = 2000, BUSY_STEP_MS = 10, BUSY_REST_US = 5 * 1000 * 1000 };
+/* For how long somebody else's lock is waited for, at the start and later, and for how long nothing
+ * is waited for after that was in vain: the caller is the loop's thread, which has others to serve.
+ */
+enum { OPEN_BUSY_MS = 2000, BUSY_MS = 20, BUSY_STEP_MS = 2, BUSY_REST_US = 5 * 1000 * 1000 };
 
 /* Texts that are put together from literals: parentheses would undo that.
  * NOLINTNEXTLINE(bugprone-macro-parentheses) */
@@ -29,10 +30,12 @@ static int fail(struct store *store, struct error *err, const char *what)
 	int rc = sqlite3_extended_errcode(store->db);
 	enum error_code code = ERR_INTERNAL;
 
-	if ((rc & 0xff) == SQLITE_FULL || (rc & 0xff) == SQLITE_NOMEM)
+	if ((rc & 0xff) == SQLITE_BUSY && store->opened)
+		return store_fail_locked(store, err);
+	if ((rc & 0xff) == SQLITE_BUSY || (rc & 0xff) == SQLITE_LOCKED)
+		code = ERR_UNAVAILABLE;
+	else if ((rc & 0xff) == SQLITE_FULL || (rc & 0xff) == SQLITE_NOMEM)
 		code = ERR_NO_ROOM;
-	else if ((rc & 0xff) == SQLITE_BUSY || (rc & 0xff) == SQLITE_LOCKED)
-		code = ERR_BUSY;
 	else if (rc == SQLITE_CONSTRAINT_UNIQUE || rc == SQLITE_CONSTRAINT_PRIMARYKEY ||
 		 rc == SQLITE_CONSTRAINT_ROWID)
 		code = ERR_EXISTS;
@@ -158,9 +161,9 @@ static int on_busy(void *data, int tries)
 	struct store *store = data;
 	int64_t now = clock_mono_us();
 
-	if (store->waited_us && now - store->waited_us < BUSY_REST_US)
+	if (store->hasty || (store->waited_us && now - store->waited_us < BUSY_REST_US))
 		return 0;
-	if (tries >= BUSY_MS / BUSY_STEP_MS) {
+	if (tries >= (store->opened ? BUSY_MS : OPEN_BUSY_MS) / BUSY_STEP_MS) {
 		store->waited_us = now;
 		return 0;
 	}
@@ -195,7 +198,8 @@ int store_open(const char *path, struct store **ret_store, struct error *err)
 
 	if (!store)
 		return error_errno(err, -ENOMEM, "store");
-	r = open_steps(store, path, err);
+	store->path = strdup(path);
+	r = store->path ? open_steps(store, path, err) : error_errno(err, -ENOMEM, "store");
 	if (r < 0) {
 		store_close(store);
 		return error_wrap(err,
@@ -203,6 +207,8 @@ int store_open(const char *path, struct store **ret_store, struct error *err)
 				  "then set aside, not removed)",
 				  path);
 	}
+	store->opened = true;
+	store_keep_reserve(store);
 	*ret_store = store;
 	return 0;
 }
@@ -224,6 +230,7 @@ void store_close(struct store *store)
 	for (size_t i = 0; i < STMT_MAX_; i++)
 		(void)sqlite3_finalize(store->stmt[i]);
 	(void)sqlite3_close(store->db);
+	free(store->path);
 	free(store);
 }
 
@@ -315,11 +322,32 @@ const struct store_writes *store_writes(const struct store *store)
 	return &store->writes;
 }
 
+/* Of what makes room, or says that it will be made. */
+static bool may_take_reserve(enum statement which)
+{
+	static const enum statement rows[] = {
+		STMT_VM_SET_DELETING,  STMT_VM_DELETE,       STMT_IMAGE_DELETE, STMT_KERNEL_DELETE,
+		STMT_RUN_DELETE,       STMT_EXEC_DELETE,     STMT_HOLD_DELETE,  STMT_FORWARD_DELETE,
+		STMT_WORKSPACE_DELETE, STMT_OPERATION_BOUND, STMT_EVENT_BOUND,  STMT_TOKEN_DELETE,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (rows[i] == which)
+			return true;
+	return false;
+}
+
 int store_run(struct store *store, enum statement which, struct error *err)
 {
 	int64_t begun = clock_mono_us();
 	int r = store_step(store, which, err);
 
+	if (r < 0 && err->code == ERR_NO_ROOM && may_take_reserve(which) &&
+	    store_give_reserve(store)) {
+		*err = ERROR_INIT;
+		(void)sqlite3_reset(store->stmt[which]);
+		r = store_step(store, which, err);
+	}
 	if (r >= 0)
 		r = sqlite3_changes(store->db);
 	store_reset(store, which);

@@ -31,6 +31,14 @@ bool store_is_new(const struct store *store);
 /* Grows with every row that is written. */
 const struct store_writes *store_writes(const struct store *store);
 uint64_t store_changes(const struct store *store);
+/*
+ * 0, or ERR_UNAVAILABLE and who it is when another process holds the lock without which nothing can
+ * be written. Does not wait; what is wrong otherwise is left for the write to tell. Statements wait
+ * for such a lock only so long that nobody notices, and fail with the same error.
+ */
+int store_writable(struct store *store, struct error *err) MUST_USE;
+/* Sees to the room on the disk that a deletion may take when it is full. */
+void store_keep_reserve(const struct store *store);
 /* NULL is fine. */
 void store_close(struct store *store);
 

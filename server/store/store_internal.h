@@ -9,8 +9,11 @@
 
 struct store {
 	sqlite3 *db;
+	char *path;
 	sqlite3_stmt *stmt[STMT_MAX_];
 	bool is_new;
+	bool opened; /* others are served: nothing may wait for long */
+	bool hasty;  /* nothing may wait at all */
 	struct store_writes writes;
 	int64_t waited_us; /* when a wait for somebody else's lock was last given up; 0: none was */
 };
@@ -41,3 +44,8 @@ int store_run(struct store *store, enum statement which, struct error *err) MUST
 const char *store_text(sqlite3_stmt *stmt, int column);
 /* Copies a text column; what does not fit is cut (the schema's CHECKs keep it from happening). */
 void store_copy(sqlite3_stmt *stmt, int column, char *dst, size_t size);
+
+/* lock.c: an error that says who holds the lock. */
+int store_fail_locked(const struct store *store, struct error *err);
+/* reserve.c: false when it is given up already. */
+bool store_give_reserve(const struct store *store);

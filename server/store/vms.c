@@ -32,8 +32,12 @@ static int one_row(int changed, const char *id, struct error *err)
 
 int vms_set_state(struct store *store, const struct vm_row *v, const char *from, struct error *err)
 {
-	return one_row(store_change(store, STMT_VM_SET_STATE, err, "tttitt", v->id, v->state,
-				    v->reason, v->since_ms, v->desired, from),
+	/* The one that may take the room kept for it. */
+	enum statement which =
+		streq(v->state, "deleting") ? STMT_VM_SET_DELETING : STMT_VM_SET_STATE;
+
+	return one_row(store_change(store, which, err, "tttitt", v->id, v->state, v->reason,
+				    v->since_ms, v->desired, from),
 		       v->id, err);
 }
 

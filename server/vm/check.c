@@ -170,6 +170,7 @@ static void on_check(void *data)
 	struct vms *vms = data;
 	bool soon = false;
 
+	store_keep_reserve(vms->c.store);
 	for (struct vm *vm = vms->first; vm; vm = vm->next) {
 		check_one(vm);
 		/* It still has an operation. */

@@ -105,17 +105,24 @@ int vm_state_allows(enum vm_state state, enum vm_verb verb, const char *name, st
 			 name, states[state].name, verb_names[verb], allowed);
 }
 
-/* The VM is what it is whether the store can say so or not; the next check tries again. */
-void vm_save(struct vm *vm)
+static int save(struct vm *vm, struct error *err)
 {
-	struct error err;
-	int r = vms_set_state(vm->vms->c.store, &vm->row, vm->stored, &err);
+	int r = vms_set_state(vm->vms->c.store, &vm->row, vm->stored, err);
 
 	vm->vms->untold++;
 	if (r == 0)
 		(void)snprintf(vm->stored, sizeof(vm->stored), "%s", vm->row.state);
 	if (r == 0 && vm->unsaved)
-		r = vms_set_process(vm->vms->c.store, &vm->row, &err);
+		r = vms_set_process(vm->vms->c.store, &vm->row, err);
+	return r;
+}
+
+/* The VM is what it is whether the store can say so or not; the next check tries again. */
+void vm_save(struct vm *vm)
+{
+	struct error err;
+	int r = save(vm, &err);
+
 	if (r < 0 && !vm->unsaved)
 		log_fields(LOG_ERROR, "state not stored", "vm", vm->row.id, "state", vm->row.state,
 			   "error", err.msg, NULL);
@@ -129,19 +136,21 @@ void vm_stand_on(struct vm *vm, const char *snapshot)
 	vm_save(vm);
 }
 
-void vm_set_state(struct vm *vm, enum vm_state state, const char *desired, const char *reason,
-		  const char *by, const char *op_id)
+static void fill_row(struct vm *vm, enum vm_state state, const char *desired, const char *reason)
 {
-	const char *from = vm_state_name(vm->state);
-
 	assert(vm->state == state || vm_state_may_follow(vm->state, state));
 	(void)snprintf(vm->row.state, sizeof(vm->row.state), "%s", vm_state_name(state));
 	(void)snprintf(vm->row.reason, sizeof(vm->row.reason), "%s", reason ? reason : "");
 	if (desired)
 		(void)snprintf(vm->row.desired, sizeof(vm->row.desired), "%s", desired);
 	vm->row.since_ms = clock_wall_ms();
+}
+
+static void take_state(struct vm *vm, enum vm_state state, const char *by, const char *op_id)
+{
+	const char *from = vm_state_name(vm->state);
+
 	vm->state = state;
-	vm_save(vm);
 	/* A VM whose suspended memory was dropped has no guest that could be let go. */
 	if (state == VM_STOPPED || state == VM_FAILED)
 		vm_execs_detach(vm, false);
@@ -153,6 +162,31 @@ void vm_set_state(struct vm *vm, enum vm_state state, const char *desired, const
 				     .operation = op_id,
 				     .data = json_pack("{s:s, s:s, s:s}", "state", vm->row.state,
 						       "from", from, "reason", vm->row.reason) });
+}
+
+void vm_set_state(struct vm *vm, enum vm_state state, const char *desired, const char *reason,
+		  const char *by, const char *op_id)
+{
+	fill_row(vm, state, desired, reason);
+	vm_save(vm);
+	take_state(vm, state, by, op_id);
+}
+
+int vm_intend(struct vm *vm, enum vm_state state, const char *desired, const char *by,
+	      const char *op_id, struct error *err)
+{
+	struct vm_row before = vm->row;
+	int r;
+
+	fill_row(vm, state, desired, "");
+	r = save(vm, err);
+	if (r < 0) {
+		vm->row = before;
+		return r;
+	}
+	vm->unsaved = false;
+	take_state(vm, state, by, op_id);
+	return 0;
 }
 
 void vm_delete_later(struct vm *vm, const char *by, const char *op_id, const struct error *why)

@@ -85,9 +85,17 @@ static int set_state(struct vm *vm, void *data, struct error *err)
 
 	(void)err;
 	if (vm->state != e->state && vm_state_may_follow(vm->state, e->state))
-		vm_set_state(vm, e->state, e->state == VM_DELETING ? "deleted" : "stopped", "",
-			     e->who, e->op);
+		vm_set_state(vm, e->state, "stopped", "", e->who, e->op);
 	return 0;
+}
+
+/* Written down before anything is taken away, so that a crash goes on with it. */
+static int intend_delete(struct vm *vm, void *data, struct error *err)
+{
+	const struct ending *e = data;
+
+	return vm->state == VM_DELETING ? 0
+					: vm_intend(vm, VM_DELETING, "deleted", e->who, e->op, err);
 }
 
 /* --- on the worker --- */
@@ -234,7 +242,7 @@ static int run_delete(struct op *op, void *data, struct error *err)
 {
 	struct verb_job *job = data;
 	struct ending deleting = { .state = VM_DELETING, .who = job->who, .op = op_id(op) };
-	int r = vm_on_loop(job, set_state, &deleting, err);
+	int r = vm_on_loop_stored(op, job, intend_delete, &deleting, err);
 
 	if (r < 0 && err->code == ERR_NOT_FOUND)
 		return 0;
@@ -246,7 +254,9 @@ static int run_delete(struct op *op, void *data, struct error *err)
 	r = remove_tree_at(job->vms->vms_fd, job->id);
 	if (r < 0)
 		return error_errno(err, r, "remove the disk of VM %s", job->id);
-	return vm_on_loop(job, forget, &deleting, err);
+	op_stage(op, "row");
+	r = vm_on_loop_stored(op, job, forget, &deleting, err);
+	return r < 0 ? error_wrap(err, "all but the row is gone, and that follows") : 0;
 }
 
 static int submit(struct vm *vm, struct verb_job *job, const char *kind, op_run_fn *run,

@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Verbs as operations on a VM's own queue, and the way from a worker to the loop and back. */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "server/vm/snapshot.h"
 #include "server/vm/vm_internal.h"
+
+/* For how long a database that is locked is tried again. */
+enum { LOCKED_MS = 60 * 1000, LOCKED_STEP_MS = 100 };
 
 struct call {
 	const struct verb_job *job;
@@ -38,6 +43,22 @@ int vm_on_loop(const struct verb_job *job, vm_loop_fn *fn, void *data, struct er
 	if (r < 0)
 		return error_set(err, ERR_CANCELLED, "the server is ending");
 	return call.result;
+}
+
+int vm_on_loop_stored(struct op *op, const struct verb_job *job, vm_loop_fn *fn, void *data,
+		      struct error *err)
+{
+	int64_t until = clock_mono_us() + (int64_t)LOCKED_MS * 1000;
+
+	for (;;) {
+		struct pollfd p = { .fd = op_cancel_fd(op), .events = POLLIN };
+		int r = vm_on_loop(job, fn, data, err);
+
+		if (r == 0 || err->code != ERR_UNAVAILABLE || clock_mono_us() > until ||
+		    poll(&p, 1, LOCKED_STEP_MS) > 0)
+			return r;
+		*err = ERROR_INIT;
+	}
 }
 
 int vm_submit_spec(struct vm *vm, struct op_spec *spec, struct op **ret_op, struct error *err)

@@ -108,6 +108,9 @@ int vm_state_parse(const char *name, enum vm_state *ret_state) MUST_USE;
 /* The one function that assigns a state: writes the row, tells the world. */
 void vm_set_state(struct vm *vm, enum vm_state state, const char *desired, const char *reason,
 		  const char *by, const char *op_id);
+/* The same for what must be written down before it is done: on failure nothing has changed. */
+int vm_intend(struct vm *vm, enum vm_state state, const char *desired, const char *by,
+	      const char *op_id, struct error *err) MUST_USE;
 /* For a VM that has nothing but its row, which could not be removed: the next check goes on. */
 void vm_delete_later(struct vm *vm, const char *by, const char *op_id, const struct error *why);
 
@@ -187,6 +190,10 @@ int vm_submit_verb(struct vm *vm, const char *kind, op_run_fn *run, const struct
  */
 typedef int vm_loop_fn(struct vm *vm, void *data, struct error *err);
 int vm_on_loop(const struct verb_job *job, vm_loop_fn *fn, void *data, struct error *err) MUST_USE;
+/* The same for what can't go on without the store: while that is locked it is tried again, within
+ * reason. */
+int vm_on_loop_stored(struct op *op, const struct verb_job *job, vm_loop_fn *fn, void *data,
+		      struct error *err) MUST_USE;
 
 /* stop.c: worker; ends the process and cleans up. `polite_ms` 0: at once. */
 int vm_end_process(struct op *op, struct verb_job *job, int polite_ms, enum vm_state state,
