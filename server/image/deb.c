@@ -3,149 +3,157 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "lib/base/buf.h"
+#include "lib/base/cleanup.h"
 #include "lib/base/fs.h"
-#include "server/image/archives.h"
+#include "server/image/inflate.h"
+#include "server/image/unpacker.h"
 
-enum { BLOCK = 64 * 1024 };
+enum { PATH_SIZE = 4096 };
 
-/* The inner archive reads from the outer one's current member. */
-struct inner {
-	struct archive *outer;
-	struct error *err;
+/* Of all files together, in bytes: no kernel's package comes near it. */
+static const uint64_t package_max = 16ULL << 30;
+
+struct deb {
+	struct unpacker u;
+	char path[PATH_SIZE]; /* of the member at hand */
+	bool has_member;      /* it was told of, and not yet given to the caller's function */
+	bool at_end;
+	uint64_t total;
 };
 
-static la_ssize_t inner_read(struct archive *ar, void *data, const void **ret_block)
+/*
+ * The next piece of the member's content: 1, or 0 at its end. What comes after that, the next
+ * member or the end of the package, is noted.
+ */
+static int next_content(struct deb *deb, struct unpacker_piece *ret_piece, struct error *err)
 {
-	struct inner *in = data;
-	la_int64_t offset;
-	size_t size = 0;
-	int r = archive_read_data_block(in->outer, ret_block, &size, &offset);
+	int r;
 
-	if (r == ARCHIVE_EOF)
+	if (deb->has_member || deb->at_end)
 		return 0;
-	if (r != ARCHIVE_OK) {
-		archive_set_error(ar, archive_errno(in->outer), "%s",
-				  archive_error_string(in->outer));
-		return -1;
+	r = unpacker_piece(&deb->u, ret_piece, err);
+	if (r < 0)
+		return r;
+	switch (ret_piece->kind) {
+	case UNPACK_MEMBER:
+		if (ret_piece->len >= sizeof(deb->path) ||
+		    memchr(ret_piece->bytes, '\0', ret_piece->len))
+			return error_set(err, ERR_INVALID, "a file's name of %zu bytes",
+					 ret_piece->len);
+		memcpy(deb->path, ret_piece->bytes, ret_piece->len);
+		deb->path[ret_piece->len] = '\0';
+		deb->has_member = true;
+		return 0;
+	case UNPACK_BYTES:
+		deb->total += ret_piece->len;
+		return deb->total <= package_max
+			       ? 1
+			       : error_set(err, ERR_TOO_LARGE, "more than %llu GiB are no package",
+					   (unsigned long long)package_max >> 30);
+	case UNPACK_END:
+	case UNPACK_REFUSED:
+	default:
+		deb->at_end = true;
+		return 0;
 	}
-	return (la_ssize_t)size;
 }
 
-static int read_data(struct archive *outer, deb_member_fn *fn, void *data, struct error *err)
+static int skip_content(struct deb *deb, struct error *err)
 {
-	struct archive *ar CLEANUP(archives_read_p)
-	= archive_read_new();
-	struct inner in = { .outer = outer, .err = err };
-	struct archive_entry *entry;
+	struct unpacker_piece piece;
+	int r;
 
-	if (!ar)
-		return error_errno(err, -ENOMEM, "read package");
-	if (archives_support_filters(ar) != ARCHIVE_OK ||
-	    archive_read_support_format_tar(ar) != ARCHIVE_OK ||
-	    archive_read_open(ar, &in, NULL, inner_read, NULL) != ARCHIVE_OK)
-		return archives_error(err, ar, "read package");
+	do
+		r = next_content(deb, &piece, err);
+	while (r > 0);
+	return r < 0 && deb->path[0] ? error_wrap(err, "%.200s", deb->path) : r;
+}
+
+static int read_members(struct deb *deb, deb_member_fn *fn, void *data, struct error *err)
+{
 	for (;;) {
-		autofree char *copy = NULL;
-		const char *name;
-		int r = archive_read_next_header(ar, &entry);
+		autofree char *path = NULL;
+		int r = skip_content(deb, err);
 
-		if (r == ARCHIVE_EOF)
-			return 0;
-		if (r < ARCHIVE_WARN)
-			return archives_error(err, ar, "read package");
-		name = archive_entry_pathname(entry);
-		copy = strdup(name ? name : "");
-		if (!copy)
+		if (r < 0 || !deb->has_member)
+			return r;
+		deb->has_member = false;
+		path = strdup(deb->path);
+		if (!path)
 			return error_errno(err, -ENOMEM, "read package");
-		r = fn(data, ar, entry, archives_clean_name(copy), err);
+		r = fn(data, deb, path, err);
 		if (r != 0)
 			return r < 0 ? r : 0;
 	}
 }
 
-int deb_read(int fd, deb_member_fn *fn, void *data, struct error *err)
+int deb_read(const struct image_paths *paths, int fd, struct op *op, deb_member_fn *fn, void *data,
+	     struct error *err)
 {
-	struct archive *ar CLEANUP(archives_read_p)
-	= archive_read_new();
-	struct archive_entry *entry;
+	const struct unpack_job job = { .kind = UNPACK_PACKAGE };
+	autofree struct deb *deb = calloc(1, sizeof(*deb));
 	int r;
 
-	if (!ar)
+	if (!deb)
 		return error_errno(err, -ENOMEM, "read package");
-	if (archive_read_support_format_ar(ar) != ARCHIVE_OK ||
-	    archive_read_open_fd(ar, fd, BLOCK) != ARCHIVE_OK)
-		return archives_error(err, ar, "read package");
-	while ((r = archive_read_next_header(ar, &entry)) >= ARCHIVE_WARN && r != ARCHIVE_EOF) {
-		const char *name = archive_entry_pathname(entry);
-
-		if (name && str_has_prefix(name, "data.tar"))
-			return read_data(ar, fn, data, err);
-	}
-	if (r != ARCHIVE_EOF)
-		return archives_error(err, ar, "read package");
-	return error_set(err, ERR_INVALID, "the package has no data.tar");
+	deb->u = UNPACKER_INIT;
+	r = unpacker_start(paths, UNPACK_FILES, -1, op, &deb->u, err);
+	if (r == 0)
+		r = unpacker_send(&deb->u, &job, sizeof(job), fd, err);
+	if (r == 0)
+		r = read_members(deb, fn, data, err);
+	unpacker_done(&deb->u);
+	return r;
 }
 
-static int check_size(struct archive_entry *entry, uint64_t max, struct error *err)
+/* The whole content to `sink`, within the limit. */
+static int take_content(struct deb *deb, uint64_t max, inflate_sink *sink, void *data,
+			struct error *err)
 {
-	la_int64_t size = archive_entry_size(entry);
+	struct unpacker_piece piece;
+	uint64_t total = 0;
+	int r;
 
-	if (archive_entry_filetype(entry) != S_IFREG || !archive_entry_size_is_set(entry) ||
-	    size < 0)
-		return error_set(err, ERR_INVALID, "%.200s is not a regular file",
-				 archive_entry_pathname(entry));
-	if ((uint64_t)size > max)
-		return error_set(err, ERR_TOO_LARGE, "%.200s has more than %llu bytes",
-				 archive_entry_pathname(entry), (unsigned long long)max);
+	while ((r = next_content(deb, &piece, err)) > 0) {
+		total += piece.len;
+		if (total > max)
+			return error_set(err, ERR_TOO_LARGE, "it has more than %llu bytes",
+					 (unsigned long long)max);
+		r = sink(data, piece.bytes, piece.len, err);
+		if (r < 0)
+			return r;
+	}
+	return r;
+}
+
+int deb_member_read(struct deb *deb, uint64_t max, void **ret_data, size_t *ret_len,
+		    struct error *err)
+{
+	struct buf content CLEANUP(buf_done) = { 0 };
+	int r;
+
+	buf_init(&content, (size_t)max + 1);
+	r = take_content(deb, max, inflate_to_buf, &content, err);
+	if (r == 0)
+		r = inflate_to_buf(&content, "", 1, err);
+	if (r < 0)
+		return r;
+	/* Nothing was taken from its front: it begins where its memory does. */
+	*ret_len = buf_len(&content) - 1;
+	*ret_data = TAKE_PTR(content.data);
 	return 0;
 }
 
-int deb_member_read(struct archive *ar, struct archive_entry *entry, uint64_t max, void **ret_data,
-		    size_t *ret_len, struct error *err)
+int deb_member_save(struct deb *deb, uint64_t max, int dir_fd, const char *name, mode_t mode,
+		    struct error *err)
 {
-	autofree char *data = NULL;
-	size_t len = 0;
-	size_t size;
-	int r = check_size(entry, max, err);
+	autoclose int fd = open_beneath(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL, mode);
 
-	if (r < 0)
-		return r;
-	size = (size_t)archive_entry_size(entry);
-	data = malloc(size + 1);
-	if (!data)
-		return error_errno(err, -ENOMEM, "read package");
-	while (len < size) {
-		la_ssize_t n = archive_read_data(ar, data + len, size - len);
-
-		if (n < 0)
-			return archives_error(err, ar, "read package");
-		if (n == 0)
-			return error_set(err, ERR_INVALID, "%.200s is truncated",
-					 archive_entry_pathname(entry));
-		len += (size_t)n;
-	}
-	data[size] = '\0';
-	*ret_data = TAKE_PTR(data);
-	*ret_len = size;
-	return 0;
-}
-
-int deb_member_save(struct archive *ar, struct archive_entry *entry, uint64_t max, int dir_fd,
-		    const char *name, mode_t mode, struct error *err)
-{
-	autofree void *data = NULL;
-	autoclose int fd = -1;
-	size_t len = 0;
-	int r = deb_member_read(ar, entry, max, &data, &len, err);
-
-	if (r < 0)
-		return r;
-	fd = open_beneath(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL, mode);
 	if (fd < 0)
 		return error_errno(err, fd, "create %s", name);
-	r = write_all(fd, data, len);
-	return r < 0 ? error_errno(err, r, "write %s", name) : 0;
+	return take_content(deb, max, inflate_to_fd, &fd, err);
 }

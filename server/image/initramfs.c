@@ -5,8 +5,6 @@
  * cache). It is derived data: kept in the cache under the hash of what went in, and made again when
  * it is not there.
  */
-#include <archive.h>
-#include <archive_entry.h>
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -20,16 +18,16 @@
 #include "lib/base/fs.h"
 #include "lib/base/id.h"
 #include "lib/digest/digest.h"
-#include "server/image/archives.h"
 #include "server/image/image.h"
+#include "server/image/newc.h"
 #include "server/image/store.h"
 
-#define FORMAT "banger-initramfs-2"
+#define FORMAT "banger-initramfs-3"
 
 enum { AGENT_MAX = 64 << 20, MODULE_MAX = 64 << 20, LIST_MAX = 64 * 1024 };
 
-/* An archive is padded to a multiple of this. */
-enum { TAIL = 10240 };
+/* The archive's end lies within so many last bytes. */
+enum { TAIL = 512 };
 
 struct source {
 	int modules_fd;
@@ -70,28 +68,12 @@ static int source_open(struct source *s, const struct image_paths *paths, const 
 
 /* --- writing --- */
 
-static void entry_p(struct archive_entry **entry)
-{
-	archive_entry_free(*entry);
-}
-
-static int put(struct archive *ar, const char *name, mode_t mode, dev_t device, const void *data,
+static int put(struct newc *ar, const char *name, mode_t mode, dev_t device, const void *data,
 	       size_t len, struct error *err)
 {
-	struct archive_entry *entry CLEANUP(entry_p)
-	= archive_entry_new();
+	int r = newc_put(ar, name, mode, device, data, len);
 
-	if (!entry)
-		return error_errno(err, -ENOMEM, "initramfs");
-	archive_entry_set_pathname(entry, name);
-	archive_entry_set_mode(entry, mode);
-	archive_entry_set_nlink(entry, 1);
-	archive_entry_set_rdev(entry, device);
-	archive_entry_set_size(entry, (la_int64_t)len);
-	if (archive_write_header(ar, entry) != ARCHIVE_OK ||
-	    (len > 0 && archive_write_data(ar, data, len) != (la_ssize_t)len))
-		return archives_error(err, ar, "write initramfs");
-	return 0;
+	return r < 0 ? error_errno(err, r, "write initramfs") : 0;
 }
 
 /*
@@ -113,7 +95,7 @@ static size_t unsigned_length(const char *data, size_t len)
 	return size > len - mark_len - 12 ? len : len - mark_len - 12 - size;
 }
 
-static int put_modules(struct archive *ar, const struct source *s, struct error *err)
+static int put_modules(struct newc *ar, const struct source *s, struct error *err)
 {
 	int r = put(ar, "modules", S_IFDIR | 0755, 0, NULL, 0, err);
 
@@ -140,7 +122,7 @@ static int put_modules(struct archive *ar, const struct source *s, struct error 
 	return r;
 }
 
-static int put_all(struct archive *ar, const struct source *s, struct error *err)
+static int put_all(struct newc *ar, const struct source *s, struct error *err)
 {
 	static const char *const dirs[] = { "dev", "proc", "sys", "run", "new" };
 	int r = put(ar, "init", S_IFREG | 0755, 0, s->agent, s->agent_len, err);
@@ -152,27 +134,15 @@ static int put_all(struct archive *ar, const struct source *s, struct error *err
 	return r < 0 ? r : put_modules(ar, s, err);
 }
 
-static void write_p(struct archive **ar)
-{
-	if (*ar)
-		(void)archive_write_free(*ar);
-}
-
 static int write_archive(int fd, const struct source *s, struct error *err)
 {
-	struct archive *ar CLEANUP(write_p)
-	= archive_write_new();
-	int r;
+	struct newc ar = { .fd = fd };
+	int r = put_all(&ar, s, err);
 
-	if (!ar)
-		return error_errno(err, -ENOMEM, "initramfs");
-	if (archive_write_set_format_cpio_newc(ar) != ARCHIVE_OK ||
-	    archive_write_open_fd(ar, fd) != ARCHIVE_OK)
-		return archives_error(err, ar, "write initramfs");
-	r = put_all(ar, s, err);
-	if (r == 0 && archive_write_close(ar) != ARCHIVE_OK)
-		r = archives_error(err, ar, "write initramfs");
-	return r;
+	if (r < 0)
+		return r;
+	r = newc_end(&ar);
+	return r < 0 ? error_errno(err, r, "write initramfs") : 0;
 }
 
 /* Two writers of the same file end with the same bytes, whoever renames last. */
@@ -194,10 +164,10 @@ static int write_file(int dir_fd, const char *file, const struct source *s, stru
 	return r;
 }
 
-/* Its end is there: the name of a newc archive's last member, in front of nothing but zeros. */
+/* Its end is there. */
 static bool file_is_whole(int dir_fd, const char *file)
 {
-	static const char mark[] = "TRAILER!!!";
+	static const char mark[] = NEWC_END;
 	autoclose int fd = open_regular_beneath(dir_fd, file, O_RDONLY, 0);
 	char tail[TAIL];
 	struct stat st;

@@ -9,8 +9,6 @@
  * want the same kernel take turns at the folder's lock; the second one finds the first one's
  * kernel.
  */
-#include <archive.h>
-#include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -24,7 +22,6 @@
 #include "lib/base/fs.h"
 #include "lib/digest/digest.h"
 #include "server/image/apt.h"
-#include "server/image/archives.h"
 #include "server/image/deb.h"
 #include "server/image/image.h"
 #include "server/image/kernel_build.h"
@@ -52,6 +49,7 @@ enum {
 	SMALL_TIMEOUT_S = 1800,
 	CONFIG_MAX = 1 << 20,
 	JOBS_MAX = 64,
+	TARBALL_MAX = 1 << 30,
 };
 
 /* Sources and objects together, with room to spare. */
@@ -262,21 +260,16 @@ static int download(struct build *b, struct error *err)
 	return r;
 }
 
-static int take_tarball(void *data, struct archive *ar, struct archive_entry *entry,
-			const char *path, struct error *err)
+static int take_tarball(void *data, struct deb *deb, const char *path, struct error *err)
 {
 	struct build *b = data;
-	autoclose int fd = -1;
+	int r;
 
-	if (archive_entry_filetype(entry) != S_IFREG || !str_has_prefix(path, "usr/src/linux-") ||
-	    !strstr(path, ".tar.xz"))
+	if (!str_has_prefix(path, "usr/src/linux-") || !strstr(path, ".tar.xz"))
 		return 0;
-	fd = open_beneath(b->dir, TARBALL, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-	if (fd < 0)
-		return error_errno(err, fd, "create " TARBALL);
-	return archive_read_data_into_fd(ar, fd) == ARCHIVE_OK
-		       ? 1
-		       : archives_error(err, ar, "read package");
+	(void)unlinkat(b->dir, TARBALL, 0);
+	r = deb_member_save(deb, TARBALL_MAX, b->dir, TARBALL, 0600, err);
+	return r < 0 ? error_wrap(err, "%.200s", path) : 1;
 }
 
 struct reading {
@@ -342,7 +335,7 @@ static int unpack(struct build *b, struct error *err)
 	deb = open_regular_beneath(b->dir, PACKAGE, O_RDONLY, 0);
 	if (deb < 0)
 		return error_errno(err, deb, "open %s/" PACKAGE, b->folder);
-	r = deb_read(deb, take_tarball, b, err);
+	r = deb_read(b->paths, deb, b->op, take_tarball, b, err);
 	if (r == 0 && !marked(b, TARBALL))
 		r = error_set(err, ERR_INVALID, "%s has no usr/src/linux-*.tar.xz",
 			      b->package.file);

@@ -29,7 +29,7 @@ static int import(const struct image_paths *paths, const char *kernel, const cha
 
 	op_stage(op, "unpack");
 	made_from_set(&info.from, "package", kernel, NULL);
-	r = kernel_from_package(&staging, deb, op, &info, err);
+	r = kernel_from_package(paths, &staging, deb, op, &info, err);
 	if (r < 0)
 		return error_wrap(err, "import %s", package.name);
 	*ret_info = info;

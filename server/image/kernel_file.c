@@ -8,10 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
-#include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/fs.h"
 #include "server/image/image.h"
@@ -23,92 +21,82 @@
 #include "server/registry/download.h"
 #include "server/registry/registry.h"
 
-/* In bytes: of a kernel's file, of one that was compressed, of a list. */
-#define FILE_MAX_BYTES (1ULL << 30)
-
-enum { VMLINUX_MAX = 512 << 20 };
-
 static const char package_mark[] = "!<arch>\n";
 
-struct mapping {
-	void *p;
-	size_t len;
-};
-
-static void mapping_done(struct mapping *m)
+/* What is compressed as a whole (vmlinux.gz, .xz, .zst) is decompressed first, into a file of the
+ * staging folder that has no name any more. */
+static int inflate_file(const struct unpacker *u, const struct staging *staging,
+			const struct vmlinux_file *file, int *ret_fd, struct error *err)
 {
-	if (m->p)
-		(void)munmap(m->p, m->len);
-}
+	const struct inflate what = {
+		.fd = file->fd, .len = file->len, .out_len = UINT64_MAX, .out_max = VMLINUX_ELF_MAX
+	};
+	autoclose int fd = open_beneath(staging->fd, "plain", O_RDWR | O_CREAT | O_EXCL, 0600);
 
-static int map(int fd, struct mapping *ret_mapping, struct error *err)
-{
-	struct stat st;
-	void *p;
-
-	if (fstat(fd, &st) < 0)
-		return error_errno(err, -errno, "stat the kernel");
-	if (!S_ISREG(st.st_mode) || st.st_size == 0)
-		return error_set(err, ERR_INVALID, "it is no file, or an empty one");
-	if ((uint64_t)st.st_size > FILE_MAX_BYTES)
-		return error_set(err, ERR_TOO_LARGE, "more than %llu bytes are no kernel",
-				 (unsigned long long)FILE_MAX_BYTES);
-	p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (p == MAP_FAILED)
-		return error_errno(err, -errno, "map the kernel");
-	*ret_mapping = (struct mapping){ .p = p, .len = (size_t)st.st_size };
+	if (fd < 0)
+		return error_errno(err, fd, "create a file for the kernel");
+	(void)unlinkat(staging->fd, "plain", 0);
+	if (inflate(u, &what, inflate_to_fd, &fd, err) < 0) {
+		if (err->code != ERR_INVALID)
+			return error_to_errno(err);
+		*err = ERROR_INIT;
+		return error_set(err, ERR_INVALID, "neither a bzImage nor a 64-bit x86 ELF kernel");
+	}
+	*ret_fd = take_fd(&fd);
 	return 0;
 }
 
-/* What is compressed as a whole (vmlinux.gz, .xz, .zst) is unpacked first. */
-static int write_vmlinux(const struct mapping *file, int fd, struct kernel_info *info,
+static int write_vmlinux(const struct unpacker *u, const struct staging *staging,
+			 const struct vmlinux_file *file, int fd, struct kernel_info *info,
 			 struct error *err)
 {
-	struct buf plain CLEANUP(buf_done) = { 0 };
-	const void *image = file->p;
-	size_t len = file->len;
+	struct vmlinux_file plain CLEANUP(vmlinux_unmap) = VMLINUX_FILE_INIT;
+	const struct vmlinux_file *kernel = file;
+	autoclose int plain_fd = -1;
 	int r = 0;
 
-	buf_init(&plain, VMLINUX_MAX);
-	if (vmlinux_kind(image, len) == VMLINUX_UNKNOWN) {
-		r = inflate_bytes(image, len, UINT64_MAX, VMLINUX_MAX, inflate_to_buf, &plain, err);
+	if (vmlinux_kind(file->bytes, file->len) == VMLINUX_UNKNOWN) {
+		r = inflate_file(u, staging, file, &plain_fd, err);
+		if (r == 0)
+			r = vmlinux_map(plain_fd, &plain, err);
 		if (r < 0)
-			return error_set(err, ERR_INVALID,
-					 "neither a bzImage nor a 64-bit x86 ELF kernel");
-		image = buf_bytes(&plain);
-		len = buf_len(&plain);
+			return r;
+		kernel = &plain;
 	}
-	r = vmlinux_extract(image, len, fd, err);
-	return r < 0 ? r : vmlinux_version(image, len, info->version, sizeof(info->version), err);
+	r = vmlinux_extract(u, kernel, fd, err);
+	return r < 0 ? r
+		     : vmlinux_version(kernel->bytes, kernel->len, info->version,
+				       sizeof(info->version), err);
 }
 
-static int take_kernel(struct staging *staging, const struct mapping *file, const char *modules,
-		       struct op *op, struct kernel_info *info, struct error *err)
+static int take_kernel(const struct unpacker *u, struct staging *staging,
+		       const struct vmlinux_file *file, const char *modules,
+		       struct kernel_info *info, struct error *err)
 {
 	autoclose int fd = open_beneath(staging->fd, "vmlinux", O_RDWR | O_CREAT | O_EXCL, 0600);
-	struct mapping elf CLEANUP(mapping_done) = { 0 };
+	struct vmlinux_file elf CLEANUP(vmlinux_unmap) = VMLINUX_FILE_INIT;
 	autofree char *builtin = NULL;
 	json_auto_t *list = json_array();
 	int r;
 
 	if (fd < 0 || !list)
 		return error_errno(err, fd < 0 ? fd : -ENOMEM, "create vmlinux");
-	op_stage(op, "unpack");
-	r = write_vmlinux(file, fd, info, err);
+	op_stage(u->op, "unpack");
+	r = write_vmlinux(u, staging, file, fd, info, err);
 	if (r == 0)
-		r = map(fd, &elf, err);
+		r = vmlinux_map(fd, &elf, err);
 	if (r < 0)
 		return r;
-	if (!vmlinux_has_pvh(elf.p, elf.len))
+	if (!vmlinux_has_pvh(elf.bytes, elf.len))
 		return error_set(err, ERR_INVALID,
 				 "the kernel lacks the PVH note that starts it as an ELF file; "
 				 "build it with CONFIG_PVH=y");
-	builtin = vmlinux_builtin(elf.p, elf.len);
+	builtin = vmlinux_builtin(elf.bytes, elf.len);
 	if (!builtin)
 		return error_errno(err, -ENOMEM, "unpack");
-	op_stage(op, "modules");
-	r = kernel_modules_take(staging, modules, builtin, op, list, err);
-	op_stage(op, "digest");
+	op_stage(u->op, "modules");
+	r = kernel_modules_take(staging, u, modules, builtin, list, err);
+	op_stage(u->op, "digest");
 	return r < 0 ? r : kernel_publish(staging, info, list, err);
 }
 
@@ -116,8 +104,9 @@ static int import_fd(const struct image_paths *paths, int fd, const char *module
 		     struct kernel_info *info, struct error *err)
 {
 	struct staging staging CLEANUP(staging_done) = STAGING_INIT;
-	struct mapping file CLEANUP(mapping_done) = { 0 };
-	int r = map(fd, &file, err);
+	struct vmlinux_file file CLEANUP(vmlinux_unmap) = VMLINUX_FILE_INIT;
+	struct unpacker u CLEANUP(unpacker_done) = UNPACKER_INIT;
+	int r = vmlinux_map(fd, &file, err);
 
 	(void)snprintf(info->cmdline, sizeof(info->cmdline), "%s", KERNEL_PACKAGE_CMDLINE);
 	if (r == 0)
@@ -125,12 +114,14 @@ static int import_fd(const struct image_paths *paths, int fd, const char *module
 	if (r < 0)
 		return r;
 	if (file.len < strlen(package_mark) ||
-	    memcmp(file.p, package_mark, strlen(package_mark)) != 0)
-		return take_kernel(&staging, &file, modules, op, info, err);
+	    memcmp(file.bytes, package_mark, strlen(package_mark)) != 0) {
+		r = unpacker_start(paths, UNPACK_FILES, -1, op, &u, err);
+		return r < 0 ? r : take_kernel(&u, &staging, &file, modules, info, err);
+	}
 	if (modules)
 		return error_set(err, ERR_INVALID, "a package brings its own modules");
 	op_stage(op, "unpack");
-	return kernel_from_package(&staging, fd, op, info, err);
+	return kernel_from_package(paths, &staging, fd, op, info, err);
 }
 
 int kernel_import_file(const struct image_paths *paths, const char *path, const char *modules,
@@ -166,7 +157,7 @@ int kernel_import_url(const struct image_paths *paths, const struct registry_set
 	if (fd < 0)
 		return error_errno(err, fd, "create the download");
 	op_stage(op, "download");
-	r = download_file(settings, url, sha256, FILE_MAX_BYTES, fd, op, err);
+	r = download_file(settings, url, sha256, VMLINUX_FILE_MAX, fd, op, err);
 	if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
 		r = error_errno(err, -errno, "read the download");
 	(void)snprintf(info.source, sizeof(info.source), "%.500s", url);
@@ -187,9 +178,9 @@ static int pull_file(const struct image_paths *paths, struct registry *registry,
 
 	if (!blobs)
 		return error_errno(err, -ENOMEM, "pull");
-	if (pulled->manifest.layers[0].size > FILE_MAX_BYTES)
+	if (pulled->manifest.layers[0].size > VMLINUX_FILE_MAX)
 		return error_set(err, ERR_TOO_LARGE, "more than %llu bytes are no kernel",
-				 (unsigned long long)FILE_MAX_BYTES);
+				 (unsigned long long)VMLINUX_FILE_MAX);
 	op_stage(registry->op, "download");
 	return registry_layers(registry, blobs, pulled, err);
 }

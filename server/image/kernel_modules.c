@@ -15,7 +15,7 @@
 
 #define ALL_MODULES "modules.all"
 
-enum { MODULE_MAX = 64 << 20, LIST_MAX = 64 * 1024, BUILTIN_MAX = 4 << 20 };
+enum { LIST_MAX = 64 * 1024, BUILTIN_MAX = 4 << 20 };
 
 int kernel_modules_init(struct kernel_modules *m, struct staging *staging, struct error *err)
 {
@@ -33,21 +33,16 @@ void kernel_modules_done(struct kernel_modules *m)
 int kernel_modules_add(struct kernel_modules *m, const char *path, const void *data, size_t len,
 		       struct error *err)
 {
-	struct buf plain CLEANUP(buf_done) = { 0 };
 	char name[MODULE_NAME_MAX];
 	char file[MODULE_NAME_MAX + 4];
-	int r;
+	int r = module_set_add(&m->set, path, data, len, err);
 
-	buf_init(&plain, MODULE_MAX);
-	r = inflate_bytes(data, len, UINT64_MAX, MODULE_MAX, inflate_to_buf, &plain, err);
-	if (r == 0)
-		r = module_set_add(&m->set, path, buf_bytes(&plain), buf_len(&plain), err);
 	if (r < 0)
 		return r;
 	if (module_name(path, name) < 0)
 		return error_set(err, ERR_INVALID, "not a kernel module");
 	(void)snprintf(file, sizeof(file), "%s.ko", name);
-	r = write_new_file(m->all_fd, file, buf_bytes(&plain), buf_len(&plain));
+	r = write_new_file(m->all_fd, file, data, len);
 	return r < 0 ? error_errno(err, r, "write %s", file) : 0;
 }
 
@@ -93,17 +88,26 @@ int kernel_modules_keep(struct kernel_modules *m, const char *builtin, json_t *l
 
 /* --- from a folder --- */
 
-static int add_file(struct kernel_modules *m, const char *path, struct error *err)
+static int add_file(struct kernel_modules *m, const struct unpacker *u, const char *path,
+		    struct error *err)
 {
-	autofree char *data = NULL;
-	size_t len = 0;
-	int r = read_file(path, MODULE_MAX, &data, &len);
+	autoclose int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	const struct inflate what = {
+		.fd = fd, .len = INT64_MAX, .out_len = UINT64_MAX, .out_max = KERNEL_MODULE_MAX
+	};
+	struct buf plain CLEANUP(buf_done) = { 0 };
+	int r;
 
-	r = r < 0 ? error_errno(err, r, "read it") : kernel_modules_add(m, path, data, len, err);
+	buf_init(&plain, KERNEL_MODULE_MAX);
+	r = fd < 0 ? error_errno(err, -errno, "open it")
+		   : inflate(u, &what, inflate_to_buf, &plain, err);
+	if (r == 0)
+		r = kernel_modules_add(m, path, plain.data, buf_len(&plain), err);
 	return r < 0 ? error_wrap(err, "%.200s", path) : 0;
 }
 
-static int walk(struct kernel_modules *m, const char *path, struct op *op, struct error *err)
+static int walk(struct kernel_modules *m, const struct unpacker *u, const char *path,
+		struct error *err)
 {
 	autofree char *copy = strdup(path);
 	char *const roots[] = { copy, NULL };
@@ -118,22 +122,22 @@ static int walk(struct kernel_modules *m, const char *path, struct op *op, struc
 	while (r == 0 && (e = fts_read(fts)) != NULL) {
 		char name[MODULE_NAME_MAX];
 
-		r = op_check(op, err);
+		r = op_check(u->op, err);
 		if (r == 0 &&
 		    (e->fts_info == FTS_ERR || e->fts_info == FTS_DNR || e->fts_info == FTS_NS))
 			r = error_set(err, ERR_INVALID, "read %.200s: %s", e->fts_path,
 				      strerrordesc_np(e->fts_errno));
 		if (r < 0 || e->fts_info != FTS_F || module_name(e->fts_path, name) < 0)
 			continue;
-		r = add_file(m, e->fts_path, err);
-		op_progress(op, ++n, 0, "modules");
+		r = add_file(m, u, e->fts_path, err);
+		op_progress(u->op, ++n, 0, "modules");
 	}
 	(void)fts_close(fts);
 	return r;
 }
 
-int kernel_modules_take(struct staging *staging, const char *path, const char *builtin,
-			struct op *op, json_t *list, struct error *err)
+int kernel_modules_take(struct staging *staging, const struct unpacker *u, const char *path,
+			const char *builtin, json_t *list, struct error *err)
 {
 	struct kernel_modules m CLEANUP(kernel_modules_done) = { .all_fd = -1 };
 	autofree char *file = path ? path_join(path, "modules.builtin") : NULL;
@@ -142,7 +146,7 @@ int kernel_modules_take(struct staging *staging, const char *path, const char *b
 	int r = kernel_modules_init(&m, staging, err);
 
 	if (r == 0 && path)
-		r = walk(&m, path, op, err);
+		r = walk(&m, u, path, err);
 	if (r < 0)
 		return r;
 	if (file && read_file(file, BUILTIN_MAX, &listed, NULL) < 0)

@@ -7,7 +7,7 @@
 
 #include "server/image/modules.h"
 #include "server/image/store.h"
-#include "server/ops/op.h"
+#include "server/image/unpacker.h"
 
 struct kernel_modules {
 	struct staging *staging;
@@ -19,7 +19,10 @@ int kernel_modules_init(struct kernel_modules *m, struct staging *staging,
 			struct error *err) MUST_USE;
 void kernel_modules_done(struct kernel_modules *m);
 
-/* A module's file as it came, compressed or not. */
+/* Bytes of one module, decompressed. */
+enum { KERNEL_MODULE_MAX = 64 << 20 };
+
+/* A module's file, decompressed; `path` is its name, with ".ko.xz" and the like too. */
 int kernel_modules_add(struct kernel_modules *m, const char *path, const void *data, size_t len,
 		       struct error *err) MUST_USE;
 /* Keeps those that a guest needs, as modules/ with modules/list, and appends their names to `list`.
@@ -27,6 +30,7 @@ int kernel_modules_add(struct kernel_modules *m, const char *path, const void *d
 int kernel_modules_keep(struct kernel_modules *m, const char *builtin, json_t *list,
 			struct error *err) MUST_USE;
 
-/* All three for the folder `path` (absolute), a /lib/modules/<release>; NULL: there are none. */
-int kernel_modules_take(struct staging *staging, const char *path, const char *builtin,
-			struct op *op, json_t *list, struct error *err) MUST_USE;
+/* All three for the folder `path` (absolute), a /lib/modules/<release>; NULL: there are none. `u`
+ * was started with UNPACK_FILES. */
+int kernel_modules_take(struct staging *staging, const struct unpacker *u, const char *path,
+			const char *builtin, json_t *list, struct error *err) MUST_USE;

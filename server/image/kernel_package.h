@@ -12,5 +12,5 @@
  * Unpacks the package open at `deb_fd` into the staging folder (vmlinux, config, modules/) and
  * publishes it. `info` has name, source and cmdline; the rest is filled in.
  */
-int kernel_from_package(struct staging *staging, int deb_fd, struct op *op,
-			struct kernel_info *info, struct error *err) MUST_USE;
+int kernel_from_package(const struct image_paths *paths, struct staging *staging, int deb_fd,
+			struct op *op, struct kernel_info *info, struct error *err) MUST_USE;

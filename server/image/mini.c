@@ -56,16 +56,15 @@ struct pick {
 	size_t len;
 };
 
-static int pick_busybox(void *data, struct archive *ar, struct archive_entry *entry,
-			const char *path, struct error *err)
+static int pick_busybox(void *data, struct deb *deb, const char *path, struct error *err)
 {
 	struct pick *pick = data;
 	int r;
 
 	if (!streq(path, "bin/" BUSYBOX) && !streq(path, "usr/bin/" BUSYBOX))
 		return 0;
-	r = deb_member_read(ar, entry, BUSYBOX_MAX, &pick->data, &pick->len, err);
-	return r < 0 ? r : 1;
+	r = deb_member_read(deb, BUSYBOX_MAX, &pick->data, &pick->len, err);
+	return r < 0 ? error_wrap(err, "%s", path) : 1;
 }
 
 /* A link for each applet, at the place that busybox itself names: "usr/bin/wget". */
@@ -132,14 +131,14 @@ static int list_applets(const struct staging *staging, const void *busybox, size
 	return r;
 }
 
-int mini_from_package(struct staging *staging, int deb_fd, struct op *op, struct image_info *info,
-		      struct error *err)
+int mini_from_package(const struct image_paths *paths, struct staging *staging, int deb_fd,
+		      struct op *op, struct image_info *info, struct error *err)
 {
 	struct proc_result applets CLEANUP(proc_result_done) = { 0 };
 	struct squashfs sq CLEANUP(squashfs_abandon) = { .fd = -1, .running = TASK_RUNNING_INIT };
 	struct pick pick = { .data = NULL };
 	autofree void *busybox = NULL;
-	int r = deb_read(deb_fd, pick_busybox, &pick, err);
+	int r = deb_read(paths, deb_fd, op, pick_busybox, &pick, err);
 
 	busybox = pick.data;
 	if (r < 0)
@@ -180,7 +179,7 @@ int image_build_mini(const struct image_paths *paths, struct op *op, struct imag
 
 	op_stage(op, "squashfs");
 	made_from_set(&info.from, "build", "mini", NULL);
-	r = mini_from_package(&staging, deb, op, &info, err);
+	r = mini_from_package(paths, &staging, deb, op, &info, err);
 	if (r < 0)
 		return error_wrap(err, "image mini");
 	*ret_info = info;

@@ -12,7 +12,8 @@
 #include <sys/stat.h>
 
 #include "lib/base/cleanup.h"
-#include "server/image/archives.h"
+#include "lib/tar/header.h"
+#include "lib/tar/tar.h"
 
 /* Longest that sqfstar may leave us waiting to write or to end, in seconds. */
 enum { STALL_S = 300, FINISH_S = 1800 };
@@ -21,64 +22,59 @@ enum { STALL_S = 300, FINISH_S = 1800 };
  * Into a socket rather than a pipe: MSG_NOSIGNAL turns a sqfstar that has gone into an error of
  * this call, and MSG_DONTWAIT leaves the waiting to a poll(2) that sees a cancellation too.
  */
-static la_ssize_t stream_write(struct archive *ar, void *data, const void *bytes, size_t len)
+static int write_stream(struct squashfs *sq, const void *bytes, size_t len)
 {
-	struct squashfs *sq = data;
+	const char *at = bytes;
 
-	while (!sq->discard) {
+	while (len > 0) {
 		struct pollfd p[2] = { { .fd = sq->fd, .events = POLLOUT },
 				       { .fd = op_cancel_fd(sq->op), .events = POLLIN } };
-		ssize_t n = send(sq->fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t n = send(sq->fd, at, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		int ready;
 
-		if (n >= 0)
-			return n;
-		if (errno != EAGAIN && errno != EINTR) {
-			archive_set_error(ar, errno, "sqfstar ended early");
-			return -1;
+		if (n >= 0) {
+			at += n;
+			len -= (size_t)n;
+			continue;
 		}
-		n = poll(p, 2, STALL_S * 1000);
-		if (n == 0 || (n > 0 && p[1].revents)) {
-			archive_set_error(ar, n ? ECANCELED : ETIMEDOUT, "%s",
-					  n ? "cancelled" : "sqfstar does not go on");
-			return -1;
-		}
+		if (errno != EAGAIN && errno != EINTR)
+			return -errno;
+		ready = poll(p, 2, STALL_S * 1000);
+		if (ready == 0)
+			return -ETIMEDOUT;
+		if (ready > 0 && p[1].revents)
+			return -ECANCELED;
 	}
-	return (la_ssize_t)len;
+	return 0;
 }
 
-/* What went wrong with the stream: sqfstar's own words when it has ended, else the archive's. */
-static int stream_error(struct squashfs *sq, struct error *err)
+/* What went wrong with the stream: sqfstar's own words when it has ended, else ours. */
+static int stream_error(struct squashfs *sq, int code, struct error *err)
 {
 	int r = op_check(sq->op, err);
-	int code = archive_errno(sq->tar);
 
 	if (r < 0)
 		return r;
-	if (code == EPIPE || code == ECONNRESET) {
+	if (code == -EPIPE || code == -ECONNRESET) {
 		close_keep_errno(take_fd(&sq->fd));
 		r = task_finish(&sq->running, &sq->task, sq->op, err);
-		if (r < 0)
-			return r;
+		return r < 0 ? r
+			     : error_set(err, ERR_INTERNAL, "sqfstar ended before the stream did");
 	}
-	return archives_error(err, sq->tar, "write " SQUASHFS_FILE);
+	if (code == -ETIMEDOUT)
+		return error_set(err, ERR_TIMEOUT, "sqfstar does not go on");
+	return error_errno(err, code, "write " SQUASHFS_FILE);
 }
 
-/*
- * Freeing writes the end of the archive, which a failed stream must not have: it goes nowhere.
- * (archive_write_fail() would keep it from being written too, but then the archive's buffers are
- * not freed.)
- */
-static void drop_tar(struct squashfs *sq)
+static int put(struct squashfs *sq, const void *bytes, size_t len, struct error *err)
 {
-	sq->discard = true;
-	if (sq->tar)
-		(void)archive_write_free(sq->tar);
-	sq->tar = NULL;
+	int r = write_stream(sq, bytes, len);
+
+	return r < 0 ? stream_error(sq, r, err) : 0;
 }
 
 void squashfs_abandon(struct squashfs *sq)
 {
-	drop_tar(sq);
 	close_keep_errno(sq->fd);
 	task_abandon(&sq->running);
 	free(sq->path);
@@ -99,20 +95,6 @@ static void set_command(struct squashfs *sq, const char *program, int64_t epoch)
 	sq->env[0] = "PATH=/usr/bin:/bin";
 	sq->env[1] = "LANG=C.UTF-8";
 	sq->env[2] = epoch == SQUASHFS_EPOCH_NONE ? NULL : sq->epoch;
-}
-
-static int open_tar(struct squashfs *sq, struct error *err)
-{
-	sq->tar = archive_write_new();
-	if (!sq->tar)
-		return error_errno(err, -ENOMEM, "write " SQUASHFS_FILE);
-	if (archive_write_set_format_pax_restricted(sq->tar) != ARCHIVE_OK ||
-	    archive_write_set_bytes_per_block(sq->tar, 64 * 1024) != ARCHIVE_OK ||
-	    /* sqfstar goes at the end mark: padding behind it would find nobody. */
-	    archive_write_set_bytes_in_last_block(sq->tar, 1) != ARCHIVE_OK ||
-	    archive_write_open(sq->tar, sq, NULL, stream_write, NULL) != ARCHIVE_OK)
-		return archives_error(err, sq->tar, "write " SQUASHFS_FILE);
-	return 0;
 }
 
 int squashfs_start(struct squashfs *sq, const struct staging *staging, int64_t epoch, struct op *op,
@@ -143,8 +125,6 @@ int squashfs_start(struct squashfs *sq, const struct staging *staging, int64_t e
 	r = task_start(&sq->task, &sq->running, err);
 	sq->argv[0] = "sqfstar";
 	sq->running.program = sq->argv[0];
-	if (r == 0)
-		r = open_tar(sq, err);
 	if (r < 0)
 		squashfs_abandon(sq);
 	return r;
@@ -152,76 +132,61 @@ int squashfs_start(struct squashfs *sq, const struct staging *staging, int64_t e
 
 int squashfs_take_fd(struct squashfs *sq)
 {
-	drop_tar(sq);
 	return take_fd(&sq->fd);
 }
 
-int squashfs_put(struct squashfs *sq, struct archive_entry *entry, const void *data, size_t len,
-		 struct error *err)
+static int put_entry(struct squashfs *sq, const char *name, char type, mode_t mode,
+		     const char *target, const void *data, size_t len, struct error *err)
 {
-	const char *at = data;
+	static const char zeros[TAR_BLOCK];
+	struct tar_header header = { .type = type };
+	size_t name_len = strlen(name), target_len = strlen(target);
+	int r;
 
-	if (archive_write_header(sq->tar, entry) < ARCHIVE_WARN)
-		return stream_error(sq, err);
-	while (len > 0) {
-		la_ssize_t n = archive_write_data(sq->tar, at, len);
-
-		if (n <= 0)
-			return stream_error(sq, err);
-		at += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
-static void entry_p(struct archive_entry **entry)
-{
-	archive_entry_free(*entry);
-}
-
-static int put_plain(struct squashfs *sq, const char *name, mode_t mode, const char *target,
-		     const void *data, size_t len, struct error *err)
-{
-	struct archive_entry *entry CLEANUP(entry_p)
-	= archive_entry_new();
-
-	if (!entry)
-		return error_errno(err, -ENOMEM, "write " SQUASHFS_FILE);
-	archive_entry_set_pathname(entry, name);
-	archive_entry_set_mode(entry, mode);
-	archive_entry_set_mtime(entry, 0, 0);
-	archive_entry_set_uid(entry, 0);
-	archive_entry_set_gid(entry, 0);
-	archive_entry_set_size(entry, (la_int64_t)len);
-	if (target)
-		archive_entry_set_symlink(entry, target);
-	return squashfs_put(sq, entry, data, len, err);
+	if (name_len > sizeof(header.name) || target_len > sizeof(header.link))
+		return error_set(err, ERR_INVALID, "%.200s: a name of more than %zu bytes", name,
+				 sizeof(header.name));
+	memcpy(header.name, name, name_len);
+	memcpy(header.link, target, target_len);
+	memcpy(header.magic, "ustar", 6);
+	memcpy(header.version, "00", 2);
+	(void)tar_put_number(header.mode, sizeof(header.mode), mode);
+	(void)tar_put_number(header.uid, sizeof(header.uid), 0);
+	(void)tar_put_number(header.gid, sizeof(header.gid), 0);
+	(void)tar_put_number(header.mtime, sizeof(header.mtime), 0);
+	if (!tar_put_number(header.size, sizeof(header.size), len))
+		return error_set(err, ERR_TOO_LARGE, "%.200s: %zu bytes", name, len);
+	tar_set_checksum(&header);
+	r = put(sq, &header, sizeof(header), err);
+	if (r == 0)
+		r = put(sq, data, len, err);
+	return r < 0 ? r : put(sq, zeros, (TAR_BLOCK - len % TAR_BLOCK) % TAR_BLOCK, err);
 }
 
 int squashfs_put_dir(struct squashfs *sq, const char *name, mode_t mode, struct error *err)
 {
-	return put_plain(sq, name, S_IFDIR | mode, NULL, NULL, 0, err);
+	return put_entry(sq, name, '5', mode, "", NULL, 0, err);
 }
 
 int squashfs_put_file(struct squashfs *sq, const char *name, mode_t mode, const void *data,
 		      size_t len, struct error *err)
 {
-	return put_plain(sq, name, S_IFREG | mode, NULL, data, len, err);
+	return put_entry(sq, name, '0', mode, "", data, len, err);
 }
 
 int squashfs_put_link(struct squashfs *sq, const char *name, const char *target, struct error *err)
 {
-	return put_plain(sq, name, S_IFLNK | 0777, target, NULL, 0, err);
+	return put_entry(sq, name, '2', 0777, target, NULL, 0, err);
 }
 
 int squashfs_finish(struct squashfs *sq, struct error *err)
 {
-	int r = 0;
+	static const char end[2 * TAR_BLOCK];
+	int r = sq->fd < 0 ? 0 : write_stream(sq, end, sizeof(end));
 
 	/* sqfstar has all of it when it goes at the end mark; else it ends with its reason. */
-	if (sq->tar && archive_write_close(sq->tar) != ARCHIVE_OK &&
-	    archive_errno(sq->tar) != EPIPE)
-		return stream_error(sq, err);
+	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
+		return stream_error(sq, r, err);
 	close_keep_errno(take_fd(&sq->fd));
 	r = task_finish(&sq->running, &sq->task, sq->op, err);
 	/* Its last words for a disk that is full, or broken. */

@@ -5,9 +5,8 @@
  */
 #pragma once
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "lib/base/error.h"
 #include "server/image/store.h"
@@ -16,13 +15,11 @@
 #define SQUASHFS_FILE "root.squashfs"
 
 struct squashfs {
-	struct archive *tar; /* NULL when raw bytes are written to `fd` by somebody else */
 	struct op *op;
 	struct task task;
 	struct task_running running;
-	char *path;   /* of the file */
-	int fd;       /* our end of the stream */
-	bool discard; /* what `tar` still writes goes nowhere */
+	char *path; /* of the file */
+	int fd;     /* our end of the stream; -1: another program's */
 	const char *argv[24];
 	const char *env[4];
 	char epoch[48];
@@ -39,11 +36,9 @@ enum { SQUASHFS_EPOCH_NONE = -1 };
 int squashfs_start(struct squashfs *sq, const struct staging *staging, int64_t epoch, struct op *op,
 		   struct error *err) MUST_USE;
 
-/* --- entries: names are relative, without "./"; owners 0:0 and times 0 unless set in `entry` ---
- */
+/* --- entries: names are relative, without "./"; owners 0:0 and times 0. Names and targets of more
+ * than 100 bytes are refused. --- */
 
-int squashfs_put(struct squashfs *sq, struct archive_entry *entry, const void *data, size_t len,
-		 struct error *err) MUST_USE;
 int squashfs_put_dir(struct squashfs *sq, const char *name, mode_t mode,
 		     struct error *err) MUST_USE;
 int squashfs_put_file(struct squashfs *sq, const char *name, mode_t mode, const void *data,

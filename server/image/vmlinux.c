@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "lib/base/fs.h"
 #include "server/image/inflate.h"
@@ -25,8 +27,6 @@ enum {
 	PROTOCOL_MIN = 0x0208,
 	PVH_NOTE = 18,
 };
-
-static const uint64_t vmlinux_max = 512ULL << 20;
 
 static uint16_t get16(const uint8_t *p)
 {
@@ -71,9 +71,11 @@ enum vmlinux_kind vmlinux_kind(const void *image, size_t len)
  * The payload's last four bytes are its size when decompressed. gzip has them there by itself; for
  * every other format they were added, and the decompressor must not see them.
  */
-static int find_payload(const uint8_t *image, size_t len, const uint8_t **ret_payload,
-			size_t *ret_len, uint64_t *ret_out_len, struct error *err)
+static int find_payload(const struct vmlinux_file *file, struct inflate *ret_payload,
+			struct error *err)
 {
+	const uint8_t *image = file->bytes;
+	size_t len = file->len;
 	size_t sects = image[SETUP_SECTS] ? image[SETUP_SECTS] : 4;
 	uint64_t at = (sects + 1) * SECTOR + (uint64_t)get32(image + PAYLOAD_OFFSET);
 	uint64_t size = get32(image + PAYLOAD_LENGTH);
@@ -83,9 +85,11 @@ static int find_payload(const uint8_t *image, size_t len, const uint8_t **ret_pa
 		return error_set(err, ERR_INVALID,
 				 "the kernel's setup header points outside of the file");
 	gzip = image[at] == 0x1f && image[at + 1] == 0x8b;
-	*ret_payload = image + at;
-	*ret_len = (size_t)size - (gzip ? 0 : 4);
-	*ret_out_len = get32(image + at + size - 4);
+	*ret_payload = (struct inflate){ .fd = file->fd,
+					 .at = at,
+					 .len = size - (gzip ? 0 : 4),
+					 .out_len = get32(image + at + size - 4),
+					 .out_max = VMLINUX_ELF_MAX };
 	return 0;
 }
 
@@ -107,27 +111,52 @@ static int extract_sink(void *data, const void *bytes, size_t len, struct error 
 	return inflate_to_fd(&x->fd, bytes, len, err);
 }
 
-int vmlinux_extract(const void *image, size_t len, int fd, struct error *err)
+int vmlinux_map(int fd, struct vmlinux_file *ret_file, struct error *err)
+{
+	struct stat st;
+	void *p;
+
+	if (fstat(fd, &st) < 0)
+		return error_errno(err, -errno, "stat the kernel");
+	if (!S_ISREG(st.st_mode) || st.st_size == 0)
+		return error_set(err, ERR_INVALID, "it is no file, or an empty one");
+	if ((uint64_t)st.st_size > VMLINUX_FILE_MAX)
+		return error_set(err, ERR_TOO_LARGE, "more than %llu bytes are no kernel",
+				 (unsigned long long)VMLINUX_FILE_MAX);
+	p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (p == MAP_FAILED)
+		return error_errno(err, -errno, "map the kernel");
+	*ret_file = (struct vmlinux_file){ .fd = fd, .bytes = p, .len = (size_t)st.st_size };
+	return 0;
+}
+
+void vmlinux_unmap(struct vmlinux_file *file)
+{
+	if (file->bytes)
+		(void)munmap((void *)(uintptr_t)file->bytes, file->len);
+	*file = VMLINUX_FILE_INIT;
+}
+
+int vmlinux_extract(const struct unpacker *u, const struct vmlinux_file *file, int fd,
+		    struct error *err)
 {
 	struct extract x = { .fd = fd };
-	const uint8_t *payload;
-	uint64_t out_len;
-	size_t payload_len;
+	struct inflate payload;
 	int r;
 
-	switch (vmlinux_kind(image, len)) {
+	switch (vmlinux_kind(file->bytes, file->len)) {
 	case VMLINUX_ELF:
-		return inflate_to_fd(&x.fd, image, len, err);
+		return inflate_to_fd(&x.fd, file->bytes, file->len, err);
 	case VMLINUX_BZIMAGE:
 		break;
 	case VMLINUX_UNKNOWN:
 	default:
 		return error_set(err, ERR_INVALID, "neither a bzImage nor a 64-bit x86 ELF kernel");
 	}
-	r = find_payload(image, len, &payload, &payload_len, &out_len, err);
+	r = find_payload(file, &payload, err);
 	if (r < 0)
 		return r;
-	r = inflate_bytes(payload, payload_len, out_len, vmlinux_max, extract_sink, &x, err);
+	r = inflate(u, &payload, extract_sink, &x, err);
 	if (r < 0)
 		return error_wrap(err, "the kernel's compressed payload");
 	if (!is_elf(x.head, x.head_len))

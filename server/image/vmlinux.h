@@ -5,7 +5,14 @@
  */
 #pragma once
 
+#include <stddef.h>
+
 #include "lib/base/error.h"
+#include "server/image/unpacker.h"
+
+/* Bytes of a kernel's file, as it comes and decompressed. */
+#define VMLINUX_FILE_MAX (1ULL << 30)
+#define VMLINUX_ELF_MAX  (512ULL << 20)
 
 enum vmlinux_kind {
 	VMLINUX_UNKNOWN,
@@ -15,8 +22,22 @@ enum vmlinux_kind {
 
 enum vmlinux_kind vmlinux_kind(const void *image, size_t len);
 
-/* Writes the ELF kernel inside `image` (a bzImage, or ELF already) to `fd`. */
-int vmlinux_extract(const void *image, size_t len, int fd, struct error *err) MUST_USE;
+/* A kernel's file, mapped. */
+struct vmlinux_file {
+	int fd; /* borrowed */
+	const void *bytes;
+	size_t len;
+};
+#define VMLINUX_FILE_INIT ((struct vmlinux_file){ .fd = -1 })
+
+/* Maps a regular file; ERR_INVALID: it is none, or empty, ERR_TOO_LARGE: more than a kernel has. */
+int vmlinux_map(int fd, struct vmlinux_file *ret_file, struct error *err) MUST_USE;
+void vmlinux_unmap(struct vmlinux_file *file);
+
+/* Writes the ELF kernel inside the file (a bzImage, or ELF already) to `fd`. `u` was started with
+ * UNPACK_FILES. */
+int vmlinux_extract(const struct unpacker *u, const struct vmlinux_file *file, int fd,
+		    struct error *err) MUST_USE;
 
 /* "6.1.0-41-cloud-amd64" from a bzImage's setup header, or from the banner in an ELF kernel. */
 int vmlinux_version(const void *image, size_t len, char *ret_version, size_t size,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * banger-unpack: the layers of an image, which it is given as descriptors, as one tar stream on its
- * standard output. Started by the server for one image; see wire.h. It confines itself before the
- * first byte of a layer is read, and can then open nothing.
+ * banger-unpack: reads what is hostile for the server, one image or kernel a process: the layers of
+ * an image, which become one tar stream on its standard output, or packages and compressed files;
+ * see wire.h. It is given them as descriptors, confines itself before their first byte is read, and
+ * can then open nothing.
  */
 #include <errno.h>
 #include <locale.h>
@@ -12,21 +13,23 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "lib/base/macro.h"
+#include "lib/base/cleanup.h"
 #include "server/unpack/confine.h"
+#include "server/unpack/files.h"
 #include "server/unpack/unpack.h"
 #include "server/unpack/wire.h"
 
 static int layers[UNPACK_LAYERS_MAX];
 
-/* One request; *ret_fd is -1 when it came without a descriptor. */
-static int receive(struct unpack_request *ret_request, int *ret_fd)
+/* One request of this size; *ret_fd is -1 when it came without a descriptor. -ECONNRESET: there
+ * will be none any more. */
+static int receive(void *request, size_t size, int *ret_fd)
 {
 	union {
 		struct cmsghdr align;
 		char room[CMSG_SPACE(sizeof(int))];
 	} control;
-	struct iovec iov = { .iov_base = ret_request, .iov_len = sizeof(*ret_request) };
+	struct iovec iov = { .iov_base = request, .iov_len = size };
 	struct msghdr msg = { .msg_iov = &iov,
 			      .msg_iovlen = 1,
 			      .msg_control = &control,
@@ -37,7 +40,9 @@ static int receive(struct unpack_request *ret_request, int *ret_fd)
 	do
 		n = recvmsg(UNPACK_WIRE_FD, &msg, MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);
-	if (n != (ssize_t)sizeof(*ret_request))
+	if (n == 0)
+		return -ECONNRESET;
+	if (n != (ssize_t)size)
 		return -EPROTO;
 	*ret_fd = -1;
 	c = CMSG_FIRSTHDR(&msg);
@@ -46,6 +51,8 @@ static int receive(struct unpack_request *ret_request, int *ret_fd)
 		memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
 	return 0;
 }
+
+/* --- layers --- */
 
 static void report(const struct unpack_report *r)
 {
@@ -63,22 +70,14 @@ static void on_progress(void *data, bool writing, uint64_t done, uint64_t total)
 	report(&r);
 }
 
-static int run(struct error *err)
+static int read_layers(struct error *err)
 {
 	struct unpack u = { .layers = layers, .out_fd = STDOUT_FILENO, .progress = on_progress };
-	int r;
 
-	/* Any other encoding would make libarchive load converters, which it can't from here on. */
-	if (!setlocale(LC_CTYPE, "C.UTF-8"))
-		return error_set(err, ERR_UNSUPPORTED, "this system has no locale C.UTF-8");
-	r = confine_self();
-	if (r < 0)
-		return error_errno(err, r, "confine banger-unpack");
 	for (;;) {
 		struct unpack_request request;
-		int fd;
+		int fd, r = receive(&request, sizeof(request), &fd);
 
-		r = receive(&request, &fd);
 		if (r < 0)
 			return error_errno(err, r, "take the layers");
 		if (request.kind == UNPACK_GO) {
@@ -94,18 +93,130 @@ static int run(struct error *err)
 	}
 }
 
-int main(void)
-{
-	const struct sigaction ignore = { .sa_handler = SIG_IGN };
-	struct unpack_report last = { .kind = UNPACK_DONE };
-	struct error err = ERROR_INIT;
+/* --- files --- */
 
-	(void)sigaction(SIGPIPE, &ignore, NULL);
-	if (run(&err) < 0) {
+static int send_piece(enum unpack_piece_kind kind, enum error_code code, const void *bytes,
+		      size_t len)
+{
+	static char packet[sizeof(struct unpack_piece) + UNPACK_PIECE_MAX];
+	const struct unpack_piece piece = { .kind = kind, .code = (uint32_t)code };
+	ssize_t n;
+
+	memcpy(packet, &piece, sizeof(piece));
+	if (len > 0)
+		memcpy(packet + sizeof(piece), bytes, len);
+	do
+		n = send(UNPACK_WIRE_FD, packet, sizeof(piece) + len, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : 0;
+}
+
+static int on_member(void *data, const char *name, struct error *err)
+{
+	size_t len = strlen(name);
+	int r = len > UNPACK_PIECE_MAX ? -ENAMETOOLONG
+				       : send_piece(UNPACK_MEMBER, ERR_NONE, name, len);
+
+	(void)data;
+	return r < 0 ? error_errno(err, r, "tell of a file") : 0;
+}
+
+static int on_bytes(void *data, const void *bytes, size_t len, struct error *err)
+{
+	const char *at = bytes;
+	int r = 0;
+
+	(void)data;
+	while (len > 0 && r == 0) {
+		size_t n = len < UNPACK_PIECE_MAX ? len : UNPACK_PIECE_MAX;
+
+		r = send_piece(UNPACK_BYTES, ERR_NONE, at, n);
+		at += n;
+		len -= n;
+	}
+	return r < 0 ? error_errno(err, r, "hand over a file") : 0;
+}
+
+static int run_job(const struct unpack_job *job, int fd, struct error *err)
+{
+	static const struct files_sink sink = { .member = on_member, .bytes = on_bytes };
+	const struct files_range range = { .at = job->at,
+					   .len = job->len,
+					   .out_len = job->out_len };
+
+	if (fd >= 0 && job->kind == UNPACK_PACKAGE)
+		return files_package(fd, &sink, NULL, err);
+	if (fd >= 0 && job->kind == UNPACK_PLAIN)
+		return files_plain(fd, &range, &sink, NULL, err);
+	return error_set(err, ERR_INTERNAL, "a job that is none");
+}
+
+/* Until the server has no more to read. */
+static int read_files(void)
+{
+	for (;;) {
+		struct error err = ERROR_INIT;
+		struct unpack_job job;
+		int fd, r = receive(&job, sizeof(job), &fd);
+
+		if (r < 0)
+			return r == -ECONNRESET ? 0 : r;
+		if (run_job(&job, fd, &err) < 0)
+			r = send_piece(UNPACK_REFUSED, err.code, err.msg, strlen(err.msg));
+		else
+			r = send_piece(UNPACK_END, ERR_NONE, NULL, 0);
+		close_keep_errno(fd);
+		if (r < 0)
+			return r;
+	}
+}
+
+/* --- */
+
+static int confine(struct error *err)
+{
+	int r;
+
+	/* Any other encoding would make libarchive load converters, which it can't from here on. */
+	if (!setlocale(LC_CTYPE, "C.UTF-8"))
+		return error_set(err, ERR_UNSUPPORTED, "this system has no locale C.UTF-8");
+	r = confine_self();
+	return r < 0 ? error_errno(err, r, "confine banger-unpack") : 0;
+}
+
+static bool layers_main(struct error *err)
+{
+	struct unpack_report last = { .kind = UNPACK_DONE };
+
+	if (err->code != ERR_NONE || read_layers(err) < 0) {
 		last.kind = UNPACK_FAILED;
-		last.code = (uint32_t)err.code;
-		(void)snprintf(last.message, sizeof(last.message), "%.500s", err.msg);
+		last.code = (uint32_t)err->code;
+		(void)snprintf(last.message, sizeof(last.message), "%.500s", err->msg);
 	}
 	report(&last);
-	_exit(last.kind == UNPACK_DONE ? 0 : 1);
+	return last.kind == UNPACK_DONE;
+}
+
+static bool files_main(const struct error *err)
+{
+	if (err->code == ERR_NONE)
+		return read_files() == 0;
+	(void)send_piece(UNPACK_REFUSED, err->code, err->msg, strlen(err->msg));
+	return false;
+}
+
+int main(int argc, char **argv)
+{
+	const struct sigaction ignore = { .sa_handler = SIG_IGN };
+	struct error err = ERROR_INIT;
+	bool good;
+
+	if (argc != 2 || (!streq(argv[1], UNPACK_LAYERS) && !streq(argv[1], UNPACK_FILES))) {
+		(void)fputs("banger-unpack is started by banger-server\n", stderr);
+		return 2;
+	}
+	(void)sigaction(SIGPIPE, &ignore, NULL);
+	(void)confine(&err);
+	good = streq(argv[1], UNPACK_LAYERS) ? layers_main(&err) : files_main(&err);
+	_exit(good ? 0 : 1);
 }

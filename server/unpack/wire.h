@@ -1,15 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Between the server and banger-unpack: packets of a fixed form on a SOCK_SEQPACKET pair, which is
- * the program's descriptor 3. The server sends UNPACK_LAYER with one descriptor (SCM_RIGHTS) for
- * each layer, oldest first, then UNPACK_GO; the program answers with reports, the last of which is
- * UNPACK_DONE or UNPACK_FAILED. The tar stream is its standard output.
+ * the program's descriptor 3. The program's only argument says which of two conversations it is.
+ *
+ * UNPACK_LAYERS: the server sends UNPACK_LAYER with one descriptor (SCM_RIGHTS) for each layer,
+ * oldest first, then UNPACK_GO; the program answers with reports, the last of which is UNPACK_DONE
+ * or UNPACK_FAILED. The tar stream is its standard output.
+ *
+ * UNPACK_FILES: the server sends jobs, each with a descriptor; the program answers each with
+ * pieces, the last of which is UNPACK_END or UNPACK_REFUSED, and waits for the next job.
  */
 #pragma once
 
 #include <stdint.h>
 
-enum { UNPACK_WIRE_FD = 3 };
+enum { UNPACK_WIRE_FD = 3, UNPACK_PIECE_MAX = 64 * 1024 };
+
+#define UNPACK_LAYERS "layers"
+#define UNPACK_FILES  "files"
 
 enum unpack_request_kind { UNPACK_LAYER = 1, UNPACK_GO };
 
@@ -28,4 +36,30 @@ struct unpack_report {
 	uint64_t done; /* compressed bytes, both passes together */
 	uint64_t total;
 	char message[504];
+};
+
+enum unpack_job_kind {
+	UNPACK_PACKAGE = 1, /* the files of a Debian package: files_package() */
+	UNPACK_PLAIN,       /* what a file holds, decompressed: files_plain() */
+};
+
+struct unpack_job {
+	uint32_t kind;
+	uint32_t unused;
+	uint64_t at; /* with UNPACK_PLAIN, as the next two: struct files_range */
+	uint64_t len;
+	uint64_t out_len;
+};
+
+enum unpack_piece_kind {
+	UNPACK_MEMBER = 1, /* a file begins: its name, not ended by a NUL */
+	UNPACK_BYTES,      /* more of its content */
+	UNPACK_END,        /* of the job */
+	UNPACK_REFUSED,    /* of the job: the reason in words */
+};
+
+/* Followed by at most UNPACK_PIECE_MAX bytes. */
+struct unpack_piece {
+	uint32_t kind;
+	uint32_t code; /* with UNPACK_REFUSED: enum error_code */
 };

@@ -239,34 +239,6 @@ class Images(ImageTest):
         self.assertEqual(422, reply.status)
         self.assertIn("catalog.list:3: image wants NAME REFERENCE", reply.json()["detail"])
 
-    def test_kernels_from_files_and_addresses(self):
-        def kernel(status=201, **fields):
-            reply = self.server.call("POST", "/kernels", fields, {"Prefer": "wait=120"})
-            self.assertEqual(status, reply.status, reply)
-            return reply.json()
-        row = self.server.must(200, "GET", "/kernels")["items"][0]
-        folders = os.listdir(f"{self.home}/state/kernels")
-        there = f"{self.home}/state/kernels/{folders[0]}"
-        with open(f"{there}/vmlinux", "rb") as f:
-            elf = f.read()
-        made = kernel(name="copy", file=f"{there}/vmlinux", modules=f"{there}/modules")
-        self.assertEqual(row["version"], made["version"])
-        self.server.create("k", image="mini", kernel="copy", boot="cold")
-        self.assertEqual(row["version"] + "\n", self.server.run("k", "uname", "-r"))
-        self.assertIn("the kernel lacks virtio_mmio (finds the virtual devices), virtio_blk (disks)",
-                      kernel(422, name="bare", file=f"{there}/vmlinux")["detail"])
-        self.assertIn("neither a bzImage", kernel(422, name="text", file="/etc/passwd")["detail"])
-        self.assertEqual("/name", kernel(422, file=f"{there}/vmlinux")["errors"][0]["pointer"])
-        kernel(422, name="two", file="/x", url="https://example.org/x", sha256="0" * 64)
-        digest = self.registry.blob(b"no kernel" * 1000)
-        url = f"http://{self.registry.host}/v2/k/blobs/{digest}"
-        self.assertIn("neither a bzImage", kernel(422, name="url", url=url, sha256=digest[7:])["detail"])
-        self.assertIn("its sha256 is", kernel(502, name="url", url=url, sha256="1" * 64)["detail"])
-        self.assertIn("http is for this machine",
-                      kernel(422, name="url", url="http://192.0.2.1/k", sha256="1" * 64)["detail"])
-        self.assertEqual([], [n for n in os.listdir(f"{self.home}/state/kernels") if n.startswith(".")])
-        self.assertEqual(len(elf), os.path.getsize(f"{there}/vmlinux"))
-
     def test_images_are_verified(self):
         self.registry.image("t/whole", "1", [gz(busybox())])
         digest = self.pull("t/whole:1", name="whole")["digest"]

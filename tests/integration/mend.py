@@ -6,24 +6,7 @@ import shutil
 import unittest
 
 from image_test import ImageTest, busybox
-from registry import OCI, folder, gz, layer, member
-
-
-def package(kernel):
-    """A Debian package of a kernel of the store."""
-    release = "6.1.0-test"
-    with open(f"{kernel}/vmlinux", "rb") as f:
-        vmlinux = f.read()
-    builtin = b"kernel/fs/ext4/ext4.ko\nkernel/drivers/char/hw_random/rng-core.ko\n"
-    members = [folder("./boot"), member(f"./boot/vmlinuz-{release}", vmlinux), folder(f"./lib/modules/{release}/kernel"),
-               member(f"./lib/modules/{release}/modules.builtin", builtin)]
-    for path in glob.glob(f"{kernel}/modules/*.ko"):
-        with open(path, "rb") as f:
-            members.append(member(f"./lib/modules/{release}/kernel/{os.path.basename(path)}", f.read()))
-    parts = {"debian-binary": b"2.0\n", "control.tar": layer(), "data.tar.gz": gz(layer(*members))}
-    return b"!<arch>\n" + b"".join(
-        f"{name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(data):<10}`\n".encode() + data + b"\n" * (len(data) % 2)
-        for name, data in parts.items())
+from registry import gz, member
 
 
 class Mend(ImageTest):
@@ -116,55 +99,6 @@ class Mend(ImageTest):
         os.unlink(f"{there}/vmlinux")
         shutil.rmtree(copy)
         self.assertIn("the files of kernel sha256-", self.start(status=422)["detail"])
-
-    def artifact(self, tag, *files):
-        """What `oras push` makes: files with titles."""
-        layers = [{"mediaType": "application/octet-stream", "digest": self.registry.blob(data), "size": len(data),
-                   "annotations": {"org.opencontainers.image.title": title}} for title, data in files]
-        media = f"{OCI}.manifest.v1+json"
-        return self.registry.manifest("k/kernel", tag, {
-            "schemaVersion": 2, "mediaType": media, "artifactType": "application/vnd.test.kernel", "layers": layers,
-            "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": self.registry.blob(b"{}"), "size": 2}},
-            media)["digest"]
-
-    def kernel(self, status=201, **fields):
-        reply = self.server.call("POST", "/kernels", fields, {"Prefer": "wait=240"})
-        self.assertEqual(status, reply.status, reply)
-        return reply.json()
-
-    def test_kernels_of_a_registry(self):
-        there = glob.glob(f"{self.home}/state/kernels/*")[0]
-        digest = self.artifact("1", ("README.md", b"text"), ("kernel.deb", package(there)))
-        shutil.rmtree(there)    # and nothing else has it
-        self.server.must(204, "DELETE", "/kernels/debian-cloud")
-        self.assertEqual(422, self.server.call("POST", "/kernels", {"pull": self.reference("k/kernel:1")}).status)
-        made = self.kernel(name="one", pull=self.reference("k/kernel:1"))
-        self.assertTrue(made["source"].endswith(digest), made)
-        self.assertIn("6.1.", made["version"])
-        self.vm("mini")
-        os.unlink(f"{there}/vmlinux")
-        self.assertIn("mend", [stage["name"] for stage in self.start()["stages"]])
-        os.makedirs(f"{self.home}/config", exist_ok=True)
-        for line, words in (("k/kernel:1", "ends with its digest"), (f"k/kernel@{digest}", None)):
-            with open(f"{self.home}/config/catalog.list", "w", encoding="ascii") as f:
-                f.write(f"kernel own {self.reference(line)}\n")
-            if words:
-                self.assertIn(words, self.server.call("GET", "/catalog").json()["detail"])
-        names = {item["name"]: item for item in self.server.must(200, "GET", "/catalog")["items"]}
-        self.assertEqual((True, False), (names["own"]["pinned"], names["ubuntu"]["pinned"]))
-        self.assertEqual("own", self.kernel(**{"import": "own"})["name"])
-
-    def test_kernels_of_a_registry_that_are_none(self):
-        for tag, files, words in (
-                ("none", (("a", b"1"), ("b", b"2")), "none of its 2 files has the title of a kernel"),
-                ("text", (("vmlinux", b"no kernel" * 500),), "neither a bzImage")):
-            self.artifact(tag, *files)
-            self.assertIn(words, self.server.call("POST", "/kernels", {
-                "name": "x", "pull": self.reference(f"k/kernel:{tag}")}, {"Prefer": "wait=60"}).json()["detail"])
-        self.registry.image("k/image", "1", [gz(busybox())])
-        self.assertIn("it is an image", self.server.call("POST", "/kernels", {
-            "name": "x", "pull": self.reference("k/image:1")}, {"Prefer": "wait=60"}).json()["detail"])
-        self.assertEqual([], [n for n in os.listdir(f"{self.home}/state/kernels") if n.startswith(".")])
 
     def test_a_broken_initramfs_is_written_again(self):
         self.vm("mini")

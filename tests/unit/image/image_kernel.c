@@ -16,12 +16,14 @@ enum { ELF_LEN = 300 * 1024 };
 
 static struct scratch scratch;
 static char *kernels;
+static struct image_paths paths = { .libexec = LIBEXEC_DIR };
 
 static int set_up(void **state)
 {
 	(void)state;
 	scratch_open(&scratch);
 	kernels = scratch_path(&scratch, "kernels");
+	paths.kernels = kernels;
 	return 0;
 }
 
@@ -35,6 +37,25 @@ static int tear_down(void **state)
 
 /* --- vmlinux from bzImage --- */
 
+struct extraction {
+	const struct blob *image;
+	int fd;
+};
+
+static int extract_body(struct op *op, void *data, struct error *err)
+{
+	struct vmlinux_file file CLEANUP(vmlinux_unmap) = VMLINUX_FILE_INIT;
+	struct unpacker u CLEANUP(unpacker_done) = UNPACKER_INIT;
+	autoclose int from = memfd_create("image", MFD_CLOEXEC);
+	const struct extraction *x = data;
+	int r;
+
+	assert_int_equal(write_all(from, x->image->data, x->image->len), 0);
+	assert_int_equal(vmlinux_map(from, &file, err), 0);
+	r = unpacker_start(&paths, UNPACK_FILES, -1, op, &u, err);
+	return r < 0 ? r : vmlinux_extract(&u, &file, x->fd, err);
+}
+
 static void every_compression(void **state)
 {
 	static const int filters[] = { ARCHIVE_FILTER_NONE, ARCHIVE_FILTER_GZIP, ARCHIVE_FILTER_XZ,
@@ -47,11 +68,12 @@ static void every_compression(void **state)
 		struct blob payload = fixture_compress(elf.data, elf.len, filters[i]);
 		struct blob image = fixture_bzimage("6.1.0-x extra words", &payload, ELF_LEN);
 		autoclose int fd = memfd_create("vmlinux", MFD_CLOEXEC);
+		struct extraction x = { .image = &image, .fd = fd };
 		struct error err = ERROR_INIT;
 		char version[32];
 		uint8_t *out = malloc(ELF_LEN);
 
-		if (vmlinux_extract(image.data, image.len, fd, &err) < 0)
+		if (run_body(extract_body, &x, &err) < 0)
 			fail_msg("%zu %s", i, err.msg);
 		assert_int_equal(pread(fd, out, ELF_LEN, 0), ELF_LEN);
 		assert_int_equal(lseek(fd, 0, SEEK_END), ELF_LEN);
@@ -69,9 +91,10 @@ static void every_compression(void **state)
 static int extract(const struct blob *image, struct error *err)
 {
 	autoclose int fd = memfd_create("vmlinux", MFD_CLOEXEC);
+	struct extraction x = { .image = image, .fd = fd };
 
 	*err = ERROR_INIT;
-	return vmlinux_extract(image->data, image->len, fd, err);
+	return run_body(extract_body, &x, err);
 }
 
 static void bad_kernels(void **state)
@@ -126,20 +149,40 @@ static void damaged_notes(void **state)
 	free(elf.data);
 }
 
+struct bomb {
+	int in;
+	int out;
+};
+
+static int bomb_body(struct op *op, void *data, struct error *err)
+{
+	struct unpacker u CLEANUP(unpacker_done) = UNPACKER_INIT;
+	struct bomb *bomb = data;
+	const struct inflate what = {
+		.fd = bomb->in, .len = UINT32_MAX, .out_len = UINT64_MAX, .out_max = 1 << 20
+	};
+	int r = unpacker_start(&paths, UNPACK_FILES, -1, op, &u, err);
+
+	return r < 0 ? r : inflate(&u, &what, inflate_to_fd, &bomb->out, err);
+}
+
 static void a_bomb_is_stopped(void **state)
 {
 	struct blob zeros = { .data = calloc(1, 4 << 20), .len = 4 << 20 };
-	struct blob bomb = fixture_compress(zeros.data, zeros.len, ARCHIVE_FILTER_XZ);
-	autoclose int fd = memfd_create("out", MFD_CLOEXEC);
+	struct blob packed = fixture_compress(zeros.data, zeros.len, ARCHIVE_FILTER_XZ);
+	struct bomb bomb = { .in = memfd_create("in", MFD_CLOEXEC),
+			     .out = memfd_create("out", MFD_CLOEXEC) };
 	struct error err = ERROR_INIT;
 
 	(void)state;
-	assert_true(inflate_bytes(bomb.data, bomb.len, UINT64_MAX, 1 << 20, inflate_to_fd, &fd,
-				  &err) < 0);
+	assert_int_equal(write_all(bomb.in, packed.data, packed.len), 0);
+	assert_true(run_body(bomb_body, &bomb, &err) < 0);
 	assert_int_equal(err.code, ERR_TOO_LARGE);
-	assert_true(lseek(fd, 0, SEEK_END) <= 1 << 20);
+	assert_true(lseek(bomb.out, 0, SEEK_END) <= 1 << 20);
+	assert_int_equal(close(bomb.in), 0);
+	assert_int_equal(close(bomb.out), 0);
 	free(zeros.data);
-	free(bomb.data);
+	free(packed.data);
 }
 
 /* --- packages --- */
@@ -155,7 +198,7 @@ static int import_body(struct op *op, void *data, struct error *err)
 	struct import *im = data;
 	int r = staging_open(kernels, &staging, err);
 
-	return r < 0 ? r : kernel_from_package(&staging, im->deb, op, &im->info, err);
+	return r < 0 ? r : kernel_from_package(&paths, &staging, im->deb, op, &im->info, err);
 }
 
 enum { IMAGE_AT = 1 };
@@ -213,7 +256,6 @@ static void a_package_becomes_a_kernel(void **state)
 {
 	struct fixture_file files[16];
 	struct blob image, virtio, plain, xz;
-	struct image_paths paths = { .kernels = kernels };
 	struct kernel_info there;
 	struct import im = { 0 };
 	autofree char *list = NULL;

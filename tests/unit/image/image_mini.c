@@ -25,7 +25,7 @@ static int set_up(void **state)
 	(void)state;
 	scratch_open(&scratch);
 	images = scratch_path(&scratch, "images");
-	paths = (struct image_paths){ .images = images };
+	paths = (struct image_paths){ .images = images, .libexec = LIBEXEC_DIR };
 	return 0;
 }
 
@@ -55,7 +55,7 @@ static int build_body(struct op *op, void *data, struct error *err)
 	int r = staging_open(images, &staging, err);
 
 	(void)snprintf(b->info.name, sizeof(b->info.name), "mini");
-	return r < 0 ? r : mini_from_package(&staging, deb, op, &b->info, err);
+	return r < 0 ? r : mini_from_package(&paths, &staging, deb, op, &b->info, err);
 }
 
 static char *list_files(const char *squashfs)
