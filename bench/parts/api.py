@@ -44,14 +44,9 @@ def wrk(port, headers, connections=16, delay_ms=0):
             float(amount) * {"us": 0.001, "ms": 1, "s": 1000}[unit])
 
 
-def in_turns(rounds, ours, theirs):
-    """Samples of both, each pair of the same moment; the second are none where there is no peer."""
-    own, other = [], []
-    for _ in range(rounds):
-        own.append(ours())
-        if theirs:
-            other.append(theirs())
-    return own, other
+def in_turns(rounds, *sides):
+    """Samples of each side, each round of the same moment."""
+    return list(zip(*[[side() for side in sides] for _ in range(rounds)]))
 
 
 def waiting_clients(server, token):
@@ -95,13 +90,18 @@ def waiting_clients(server, token):
 
 def requests(server, rounds, port, bearer):
     """Figures of GET /vms/{vm}, plain and conditional; `port` is nginx's, or None."""
-    for what, extra_of, goal in (("", lambda *_: {}, 1.0),
-                                 (", If-None-Match", lambda p, h: {"If-None-Match": etag(p, h)}, 1.1)):
-        own, other = in_turns(rounds, lambda e=extra_of: wrk(server.port, {**bearer, **e(server.port, bearer)})[0],
-                              (lambda e=extra_of: wrk(port, e(port, {}))[0]) if port else None)
-        peer = [Beside("one nginx worker, the same bytes as a file", statistics.median(other), other)] if other else []
-        yield figure(f"GET /vms/{{vm}} by TCP with a token{what}", own, "/s", peer, goal=at_least_times(goal),
-                     ratio=statistics.median(a / b for a, b in zip(own, other)) if other else None)
+    def rate(where, headers, conditional):
+        return lambda: wrk(where, {**headers, **({"If-None-Match": etag(where, headers)} if conditional else {})})[0]
+
+    nginx = [rate(port, {}, False), rate(port, {}, True)] if port else []
+    for what, conditional, goal in (("", False, 1.0), (", If-None-Match", True, 1.1)):
+        own, *others = in_turns(rounds, rate(server.port, bearer, conditional), *nginx[:1 + conditional])
+        name = f"GET /vms/{{vm}} by TCP with a token{what}"
+        if not others:
+            yield figure(name, own, "/s")
+        for other, peer in zip(others, ("one nginx worker, the same bytes as a file", "one nginx worker, If-None-Match too")):
+            yield figure(name, own, "/s", [Beside(peer, statistics.median(other), other)], goal=at_least_times(goal),
+                         ratio=statistics.median(a / b for a, b in zip(own, other)))
 
 
 BODIES = {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/api/tokens.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,13 +16,9 @@
 #include "server/http/secret.h"
 #include "server/store/tokens.h"
 
-enum { TOKENS_MAX = 256, SECRET_BYTES = 32, USED_EVERY_MS = 60 * 1000 };
+enum { TOKENS_MAX = 256, SECRET_BYTES = 32, USED_EVERY_MS = 60 * 1000, PROVEN = 64 };
 
-struct tokens {
-	struct store *store;
-	struct token_row rows[TOKENS_MAX];
-	size_t n;
-};
+#define PREFIX "bgr_"
 
 static const struct {
 	const char *name;
@@ -31,6 +28,60 @@ static const struct {
 	{ "run", HTTP_SCOPE_RUN },
 	{ "admin", HTTP_SCOPE_ADMIN },
 };
+
+/*
+ * A token that was found good: who shows it again, as every request of a connection does, is known
+ * without another hash. Its place is the first byte of its secret, which is all that the time of a
+ * guess can tell: six bits of 256.
+ */
+struct proven {
+	char text[TOKEN_TEXT_MAX]; /* filled up with NUL; "" while unused */
+	size_t row;
+};
+
+struct tokens {
+	struct store *store;
+	struct token_row rows[TOKENS_MAX];
+	size_t n;
+	struct proven proven[PROVEN]; /* of rows that stand where they stood */
+};
+
+/* --- what has been found good --- */
+
+static struct proven *proven_place(struct tokens *t, const char *text)
+{
+	return &t->proven[(unsigned char)text[sizeof(PREFIX) - 1] % PROVEN];
+}
+
+/* `text` has len bytes, more than the prefix and fewer than TOKEN_TEXT_MAX. */
+static struct token_row *find_proven(struct tokens *t, const char *text, size_t len)
+{
+	struct proven *place = proven_place(t, text);
+	char shown[TOKEN_TEXT_MAX] = "";
+
+	memcpy(shown, text, len);
+	return place->text[0] && secret_same(place->text, shown, sizeof(shown))
+		       ? &t->rows[place->row]
+		       : NULL;
+}
+
+static void keep_proven(struct tokens *t, const char *text, size_t len, size_t row)
+{
+	struct proven *place = proven_place(t, text);
+
+	memset(place->text, 0, sizeof(place->text));
+	memcpy(place->text, text, len);
+	place->row = row;
+}
+
+/* The last row takes its place: what was proven of either no longer stands there. */
+static void remove_row(struct tokens *t, struct token_row *row)
+{
+	*row = t->rows[--t->n];
+	explicit_bzero(t->proven, sizeof(t->proven));
+}
+
+/* --- in memory and in the store --- */
 
 static int add_row(const struct token_row *row, void *data, struct error *err)
 {
@@ -61,6 +112,8 @@ int tokens_open(struct store *store, struct tokens **ret_tokens, struct error *e
 
 void tokens_close(struct tokens *tokens)
 {
+	if (tokens)
+		explicit_bzero(tokens->proven, sizeof(tokens->proven));
 	free(tokens);
 }
 
@@ -81,8 +134,8 @@ static void encode_secret(const unsigned char secret[SECRET_BYTES], char *text)
 	unsigned int n = 0;
 	size_t o = 0;
 
-	memcpy(text, "bgr_", 4);
-	o = 4;
+	memcpy(text, PREFIX, sizeof(PREFIX) - 1);
+	o = sizeof(PREFIX) - 1;
 	for (size_t i = 0; i < SECRET_BYTES; i++) {
 		bits = (bits << 8) | secret[i];
 		n += 8;
@@ -135,7 +188,7 @@ int tokens_revoke(struct tokens *t, const char *name, struct error *err)
 		return error_set(err, ERR_NOT_FOUND, "no token '%s'", name);
 	r = tokens_delete(t->store, row->id, err);
 	if (r == 0)
-		*row = t->rows[--t->n];
+		remove_row(t, row);
 	return r;
 }
 
@@ -150,25 +203,49 @@ static void note_use(struct tokens *t, struct token_row *row, int64_t now)
 		log_warn("use of token %s not stored: %s", row->name, err.msg);
 }
 
-enum http_scope tokens_check(struct tokens *t, const char *text, char *principal, size_t size)
+static struct token_row *find_by_hash(struct tokens *t, const char *text, size_t len)
 {
-	int64_t now = clock_wall_ms();
+	struct token_row *found = NULL;
 	struct digest digest;
 
-	if (strlen(text) >= TOKEN_TEXT_MAX || digest_bytes(text, strlen(text), &digest) < 0)
-		return HTTP_SCOPE_NONE;
-	for (size_t i = 0; i < t->n; i++) {
-		struct token_row *row = &t->rows[i];
+	if (digest_bytes(text, len, &digest) < 0)
+		return NULL;
+	for (size_t i = 0; i < t->n && !found; i++)
+		if (secret_same(t->rows[i].hash, digest.hex, DIGEST_HEX))
+			found = &t->rows[i];
+	if (found)
+		keep_proven(t, text, len, (size_t)(found - t->rows));
+	return found;
+}
 
-		if (!secret_same(row->hash, digest.hex, DIGEST_HEX) ||
-		    (row->expires_ms && row->expires_ms <= now))
-			continue;
-		note_use(t, row, now);
-		(void)snprintf(principal, size, "token:%s", row->name);
-		for (size_t s = 0; s < ARRAY_SIZE(scopes); s++)
-			if (streq(scopes[s].name, row->scope))
-				return scopes[s].scope;
-	}
+static void name_principal(const struct token_row *row, char *principal, size_t size)
+{
+	static const char kind[] = "token:";
+	size_t len = strlen(row->name);
+
+	assert(sizeof(kind) + len <= size);
+	memcpy(principal, kind, sizeof(kind) - 1);
+	memcpy(principal + sizeof(kind) - 1, row->name, len + 1);
+}
+
+enum http_scope tokens_check(struct tokens *t, const char *text, char *principal, size_t size)
+{
+	size_t len = strnlen(text, TOKEN_TEXT_MAX);
+	int64_t now = clock_wall_ms();
+	struct token_row *row;
+
+	if (len == TOKEN_TEXT_MAX || !str_has_prefix(text, PREFIX))
+		return HTTP_SCOPE_NONE;
+	row = find_proven(t, text, len);
+	if (!row)
+		row = find_by_hash(t, text, len);
+	if (!row || (row->expires_ms && row->expires_ms <= now))
+		return HTTP_SCOPE_NONE;
+	note_use(t, row, now);
+	name_principal(row, principal, size);
+	for (size_t s = 0; s < ARRAY_SIZE(scopes); s++)
+		if (streq(scopes[s].name, row->scope))
+			return scopes[s].scope;
 	return HTTP_SCOPE_NONE;
 }
 
@@ -219,7 +296,7 @@ static void drop_ended(struct tokens *t)
 		else if (tokens_delete(t->store, row->id, &err) < 0)
 			return;
 		else
-			*row = t->rows[--t->n];
+			remove_row(t, row);
 	}
 }
 

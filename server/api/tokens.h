@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Bearer tokens in memory and in the store. A token is "bgr_" and 43 characters of base64url (256
- * random bits); only its SHA-256 is kept. All on the loop's thread.
+ * random bits); only its SHA-256 is stored, and a few that were shown lately are in memory until
+ * any is revoked. All on the loop's thread.
  */
 #pragma once
 
@@ -22,7 +23,8 @@ void tokens_close(struct tokens *tokens);
 int tokens_create(struct tokens *tokens, const char *name, const char *scope, uint32_t ttl_s,
 		  char *text, struct error *err) MUST_USE;
 int tokens_revoke(struct tokens *tokens, const char *name, struct error *err) MUST_USE;
-/* HTTP_SCOPE_NONE for an unknown or ended one; `principal` gets "token:<name>". */
+/* HTTP_SCOPE_NONE for an unknown or ended one; `principal` (sizeof(token_row.name) + 6 bytes at
+ * least) gets "token:<name>". */
 enum http_scope tokens_check(struct tokens *tokens, const char *text, char *principal, size_t size);
 /* The API's view without secrets; new reference. NULL name: all as an array. */
 json_t *tokens_to_json(const struct tokens *tokens, const char *name);

@@ -20,11 +20,17 @@
 
 struct header_scan {
 	size_t bytes;
+	uint64_t present; /* header_bit() of each */
 	unsigned int hosts, lengths, encodings, authorizations;
 	bool odd_encoding;
 	bool has_nul;
 	enum length_fault length_fault; /* the worst of them */
 };
+
+static bool names(const char *key, size_t len, const char *field)
+{
+	return len == strlen(field) && strcasecmp(key, field) == 0;
+}
 
 static enum MHD_Result scan_header(void *cls, enum MHD_ValueKind kind, const char *key,
 				   size_t key_len, const char *value, size_t value_len)
@@ -33,19 +39,20 @@ static enum MHD_Result scan_header(void *cls, enum MHD_ValueKind kind, const cha
 
 	(void)kind;
 	s->bytes += key_len + value_len + 4;
+	s->present |= header_bit(key, key_len);
 	if (!value)
 		return MHD_YES;
 	s->has_nul |= strlen(key) != key_len || strlen(value) != value_len;
-	if (!strcasecmp(key, "Host"))
+	if (names(key, key_len, "Host"))
 		s->hosts++;
-	else if (!strcasecmp(key, "Content-Length")) {
+	else if (names(key, key_len, "Content-Length")) {
 		enum length_fault fault = content_length_fault(value, value_len);
 
 		s->lengths++;
 		s->length_fault = fault > s->length_fault ? fault : s->length_fault;
-	} else if (!strcasecmp(key, "Authorization"))
+	} else if (names(key, key_len, "Authorization"))
 		s->authorizations++;
-	else if (!strcasecmp(key, "Transfer-Encoding")) {
+	else if (names(key, key_len, "Transfer-Encoding")) {
 		s->encodings++;
 		s->odd_encoding |= strcasecmp(value, "chunked") != 0;
 	}
@@ -55,6 +62,7 @@ static enum MHD_Result scan_header(void *cls, enum MHD_ValueKind kind, const cha
 static int check_framing(struct http_request *req, struct header_scan *s, struct error *err)
 {
 	(void)MHD_get_connection_values_n(req->connection, MHD_HEADER_KIND, scan_header, s);
+	req->absent = ~s->present;
 	if (s->has_nul)
 		return error_set(err, ERR_BAD_REQUEST, "a header has a NUL byte");
 	if (s->bytes > HEADER_BYTES_MAX)

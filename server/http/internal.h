@@ -88,6 +88,7 @@ struct http_request {
 	bool wants_host; /* speaks HTTP/1.1 */
 	bool seen;       /* headers have been looked at */
 	const char *method;
+	uint64_t absent; /* bits of header fields that are known not to be there (header_bit) */
 	const struct operation *op;
 	struct route_match match;
 	enum http_scope scope;
@@ -148,6 +149,11 @@ void request_suspend(struct http_request *req);
 void request_resume(struct http_request *req);
 /* Tells whoever waits that the client has left (once), and lets the connection end. */
 void request_abort(struct http_request *req);
+/* Where a header field's absence is noted: most of those that are asked for are not there. */
+static inline uint64_t header_bit(const char *name, size_t len)
+{
+	return UINT64_C(1) << ((len + 7 * ((unsigned char)name[0] | 0x20U)) & 63);
+}
 /* The handler has added such a header to the reply. */
 bool request_replies_with(const struct http_request *req, const char *name);
 /* Queues the reply that has been made. */

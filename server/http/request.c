@@ -221,7 +221,13 @@ const char *http_query_next(const struct http_request *req, const char *name, si
 
 const char *http_header(const struct http_request *req, const char *name)
 {
-	return MHD_lookup_connection_value(req->connection, MHD_HEADER_KIND, name);
+	const char *value = NULL;
+	size_t len = strlen(name);
+
+	if (!(req->absent & header_bit(name, len)))
+		(void)MHD_lookup_connection_value_n(req->connection, MHD_HEADER_KIND, name, len,
+						    &value, NULL);
+	return value;
 }
 
 struct each_header {

@@ -69,7 +69,8 @@ void route_free(struct route *r)
 static struct route *child_of(const struct route *r, const char *segment)
 {
 	for (size_t i = 0; i < r->n_children; i++)
-		if (streq(r->children[i]->literal, segment))
+		if (r->children[i]->literal[0] == segment[0] &&
+		    streq(r->children[i]->literal, segment))
 			return r->children[i];
 	return NULL;
 }

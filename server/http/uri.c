@@ -14,7 +14,8 @@ static bool is_text(const char *s)
 	size_t len = strlen(s);
 
 	for (size_t at = 0; at < len;) {
-		size_t n = utf8_sequence(s + at, len - at);
+		bool plain = s[at] >= 0x20 && s[at] < 0x7f;
+		size_t n = plain ? 1 : utf8_sequence(s + at, len - at);
 
 		if (n == 0 || (unsigned char)s[at] < 0x20 || s[at] == 0x7f)
 			return false;
