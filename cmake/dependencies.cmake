@@ -15,6 +15,7 @@ banger_dependency(JANSSON "jansson>=2.14" libjansson-dev)
 banger_dependency(SQLITE "sqlite3>=3.37" libsqlite3-dev)
 banger_dependency(NGHTTP2 "libnghttp2>=1.43" libnghttp2-dev)
 banger_dependency(ARCHIVE "libarchive>=3.6" libarchive-dev)
+banger_dependency(ISAL "libisal>=2.30" libisal-dev)
 banger_dependency(INIH "inih>=55" libinih-dev)
 banger_dependency(CRYPTO "libcrypto>=3.0" libssl-dev)
 

@@ -521,10 +521,11 @@ static int begin_some(struct batch *b, unsigned int parallel, struct error *err)
 	return left;
 }
 
+/* 1 when some have ended, which others may have waited for. */
 static int take_ended(struct batch *b, struct error *err)
 {
 	const CURLMsg *msg;
-	int left;
+	int left, some = 0;
 
 	while ((msg = curl_multi_info_read(b->multi, &left)) != NULL) {
 		CURLcode code = msg->data.result;
@@ -541,8 +542,9 @@ static int take_ended(struct batch *b, struct error *err)
 		r = transfer_ended(t, b->multi, code, err);
 		if (r < 0)
 			return r;
+		some = 1;
 	}
-	return 0;
+	return some;
 }
 
 static int run_batch(struct registry *registry, struct batch *b, struct error *err)
@@ -565,7 +567,8 @@ static int run_batch(struct registry *registry, struct batch *b, struct error *e
 		r = take_ended(b, err);
 		if (r < 0)
 			return r;
-		if (curl_multi_poll(b->multi, &cancel, 1, TICK_MS / 5, NULL) != CURLM_OK)
+		/* To wait now would be for nothing where all have ended. */
+		if (r == 0 && curl_multi_poll(b->multi, &cancel, 1, TICK_MS / 5, NULL) != CURLM_OK)
 			return error_set(err, ERR_INTERNAL, "libcurl can't wait");
 	}
 }

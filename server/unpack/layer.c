@@ -2,6 +2,7 @@
 #include "server/unpack/layer.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,15 +11,6 @@
 
 /* Compressed bytes between two reports. */
 enum { STEP = 4 << 20 };
-
-static const struct {
-	unsigned char magic[4];
-	size_t len;
-	int filter;
-} filters[] = {
-	{ { 0x1f, 0x8b }, 2, ARCHIVE_FILTER_GZIP },
-	{ { 0x28, 0xb5, 0x2f, 0xfd }, 4, ARCHIVE_FILTER_ZSTD },
-};
 
 int layer_wrap(const struct layer *layer, struct error *err)
 {
@@ -33,6 +25,17 @@ static int fail(const struct layer *layer, const char *what, struct error *err)
 	return layer_wrap(layer, err);
 }
 
+/* So many compressed bytes are read by now. */
+static void count(struct layer *layer, uint64_t read)
+{
+	uint64_t before = layer->read;
+
+	layer->read = read;
+	*layer->counted += read - before;
+	if (layer->u->progress && read / STEP != before / STEP)
+		layer->u->progress(layer->u->data, layer->writing, *layer->counted, layer->all);
+}
+
 static la_ssize_t on_read(struct archive *ar, void *data, const void **ret_bytes)
 {
 	struct layer *layer = data;
@@ -42,26 +45,49 @@ static la_ssize_t on_read(struct archive *ar, void *data, const void **ret_bytes
 		archive_set_error(ar, errno, "read: %s", strerrordesc_np(errno));
 		return -1;
 	}
-	layer->read += (uint64_t)n;
-	*layer->counted += (uint64_t)n;
-	if (layer->u->progress && layer->read / STEP != (layer->read - (uint64_t)n) / STEP)
-		layer->u->progress(layer->u->data, layer->writing, *layer->counted, layer->all);
+	count(layer, layer->read + (uint64_t)n);
 	*ret_bytes = layer->buf;
 	return n;
 }
 
-/* By the first bytes, not by what a manifest claims; exactly one filter, so that what is compressed
- * twice is no archive. */
-static int set_filter(struct layer *layer)
+static la_ssize_t on_gzip(struct archive *ar, void *data, const void **ret_bytes)
 {
+	struct layer *layer = data;
+	const char *why = NULL;
+	ssize_t n = gunzip_next(layer->gunzip, ret_bytes, &why);
+
+	if (n < 0) {
+		archive_set_error(ar, (int)-n, "%s", why ? why : strerrordesc_np((int)-n));
+		return -1;
+	}
+	count(layer, layer->gunzip->at);
+	return n;
+}
+
+/*
+ * By the first bytes, not by what a manifest claims; at most one compression, so that what is
+ * compressed twice is no archive. gzip is decompressed here, zstd by libarchive.
+ */
+static int open_archive(struct layer *layer)
+{
+	static const unsigned char gzip[] = { 0x1f, 0x8b }, zstd[] = { 0x28, 0xb5, 0x2f, 0xfd };
 	unsigned char first[4] = { 0 };
+	int filter = ARCHIVE_FILTER_NONE;
 
 	if (pread(layer->fd, first, sizeof(first), 0) < 0)
 		return ARCHIVE_FATAL;
-	for (size_t i = 0; i < ARRAY_SIZE(filters); i++)
-		if (memcmp(first, filters[i].magic, filters[i].len) == 0)
-			return archive_read_append_filter(layer->ar, filters[i].filter);
-	return archive_read_append_filter(layer->ar, ARCHIVE_FILTER_NONE);
+	if (memcmp(first, zstd, sizeof(zstd)) == 0)
+		filter = ARCHIVE_FILTER_ZSTD;
+	if (memcmp(first, gzip, sizeof(gzip)) == 0) {
+		layer->gunzip = malloc(sizeof(*layer->gunzip));
+		if (!layer->gunzip)
+			return ARCHIVE_FATAL;
+		gunzip_init(layer->gunzip, layer->fd);
+	}
+	if (archive_read_append_filter(layer->ar, filter) != ARCHIVE_OK ||
+	    archive_read_set_format(layer->ar, ARCHIVE_FORMAT_TAR) != ARCHIVE_OK)
+		return ARCHIVE_FATAL;
+	return archive_read_open(layer->ar, layer, NULL, layer->gunzip ? on_gzip : on_read, NULL);
 }
 
 int layer_open(struct layer *layer, struct error *err)
@@ -74,10 +100,9 @@ int layer_open(struct layer *layer, struct error *err)
 	layer->ar = archive_read_new();
 	if (!layer->ar)
 		return error_errno(err, -ENOMEM, "layer %zu", layer->index + 1);
-	if (set_filter(layer) != ARCHIVE_OK ||
-	    archive_read_set_format(layer->ar, ARCHIVE_FORMAT_TAR) != ARCHIVE_OK ||
-	    archive_read_open(layer->ar, layer, NULL, on_read, NULL) != ARCHIVE_OK)
-		return fail(layer, "open", err);
+	/* Its first bytes are read already. */
+	if (open_archive(layer) != ARCHIVE_OK)
+		return fail(layer, "damaged", err);
 	return 0;
 }
 
@@ -137,10 +162,12 @@ int layer_data(struct layer *layer, const void **ret_data, size_t *ret_len, int6
 
 void layer_close(struct layer *layer)
 {
-	if (!layer->ar)
-		return;
-	if (archive_filter_bytes(layer->ar, 0) > 0)
-		*layer->total += (uint64_t)archive_filter_bytes(layer->ar, 0);
-	(void)archive_read_free(layer->ar);
+	if (layer->ar) {
+		if (archive_filter_bytes(layer->ar, 0) > 0)
+			*layer->total += (uint64_t)archive_filter_bytes(layer->ar, 0);
+		(void)archive_read_free(layer->ar);
+	}
+	free(layer->gunzip);
 	layer->ar = NULL;
+	layer->gunzip = NULL;
 }

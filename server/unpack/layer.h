@@ -5,6 +5,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 
+#include "server/unpack/gunzip.h"
 #include "server/unpack/unpack.h"
 
 struct layer {
@@ -19,6 +20,7 @@ struct layer {
 	uint64_t *counted; /* compressed bytes of both passes, for the progress */
 	uint64_t all;      /* that there are */
 	bool writing;
+	struct gunzip *gunzip; /* NULL: it is not gzip */
 	char buf[64 * 1024];
 };
 
