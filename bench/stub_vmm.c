@@ -32,6 +32,7 @@ struct link {
 };
 
 static struct loop *loop;
+static bool stands; /* the guest that there is not */
 
 /* --- monitor --- */
 
@@ -47,12 +48,17 @@ static void obey(const struct monitor *m, const char *line, size_t len)
 	json_auto_t *command = json_parse(line, len, &err);
 	const char *name = json_string_value(json_object_get(command, "execute"));
 	json_int_t id = json_integer_value(json_object_get(command, "id"));
+	char status[48] = "";
 	char reply[128];
 
 	if (name && streq(name, "quit"))
 		exit(0); /* one thread. NOLINT(concurrency-mt-unsafe) */
-	(void)snprintf(reply, sizeof(reply), "{\"return\": {%s}, \"id\": %lld}\n",
-		       name && streq(name, "query-status") ? "\"status\": \"running\"" : "",
+	if (name && (streq(name, "stop") || streq(name, "cont")))
+		stands = streq(name, "stop");
+	if (name && streq(name, "query-status"))
+		(void)snprintf(status, sizeof(status), "\"status\": \"%s\"",
+			       stands ? "paused" : "running");
+	(void)snprintf(reply, sizeof(reply), "{\"return\": {%s}, \"id\": %lld}\n", status,
 		       (long long)id);
 	say(m->fd, reply);
 }

@@ -15,10 +15,11 @@
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "server/vm/network.h"
+#include "server/vm/probe.h"
 #include "server/vm/suspend.h"
-#include "server/vm/vm_internal.h"
+#include "server/vmm/run_dir.h"
 
-static void tell(struct vm *vm, const char *found, const char *done)
+void vm_tell(struct vm *vm, const char *found, const char *done)
 {
 	log_fields(LOG_WARN, "VM was not as recorded", "vm", vm->row.id, "found", found, "done",
 		   done, NULL);
@@ -27,6 +28,23 @@ static void tell(struct vm *vm, const char *found, const char *done)
 							.target_name = vm->row.name,
 							.data = json_pack("{s:s, s:s}", "found",
 									  found, "done", done) });
+}
+
+bool vm_tell_once(struct vm *vm, unsigned int what, bool is, const char *found, const char *done)
+{
+	bool begins = is && !(vm->told & what);
+
+	vm->told = is ? vm->told | what : vm->told & ~what;
+	if (begins)
+		vm_tell(vm, found, done);
+	return begins;
+}
+
+/* What did not help is done again at the second check after that, the fourth, the eighth. */
+static bool is_turn(struct vm *vm)
+{
+	vm->tries++;
+	return (vm->tries & (vm->tries - 1)) == 0;
 }
 
 static bool has_ended(const struct vm *vm)
@@ -66,10 +84,15 @@ static void clean_run_dir(struct vm *vm)
 	struct error err;
 	struct op *op;
 
-	if (!has_run_dir(vm))
+	bool is = has_run_dir(vm);
+
+	(void)vm_tell_once(vm, VM_TOLD_REST, is, "sockets of a VMM that should not be there",
+			   "they are removed");
+	if (!is) {
+		vm->tries = 0;
 		return;
-	tell(vm, "sockets of a VMM that should not be there", "they are removed");
-	if (vm_submit(vm, "vm.clean", run_clean, &job, &op, &err) < 0)
+	}
+	if (is_turn(vm) && vm_submit(vm, "vm.clean", run_clean, &job, &op, &err) < 0)
 		log_fields(LOG_ERROR, "not cleaned up", "vm", vm->row.id, "error", err.msg, NULL);
 }
 
@@ -79,13 +102,47 @@ static void check_lost(struct vm *vm)
 	struct proc proc = PROC_INIT;
 
 	if (vm_find_process(vm, &proc)) {
-		tell(vm, "a VMM that nobody watched", "it is watched again");
+		(void)vm_tell_once(vm, VM_TOLD_LOST, true, "a VMM that nobody watched",
+				   "it is watched again");
 		vm_adopt(vm, &proc);
 		return;
 	}
-	tell(vm, "its VMM is gone", "the VM is stopped");
+	vm_tell(vm, "its VMM is gone", "the VM is stopped");
 	vm_detach(vm, VM_STOPPED, "its VMM was gone", NULL, NULL);
 	vm_network_close_later(vm);
+}
+
+static bool has_link(const struct vm *vm)
+{
+	char path[ID_LEN + 32];
+
+	(void)snprintf(path, sizeof(path), "%s/" RUN_LINK_SOCK, vm->row.id);
+	return faccessat(vm->vms->run_fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* What it runs with; only a new process makes new sockets. */
+static void check_files(struct vm *vm)
+{
+	bool folder = has_run_dir(vm);
+	char done[400];
+
+	(void)vm_tell_once(vm, VM_TOLD_FOLDER, !folder, "the folder of its sockets is gone",
+			   "nothing; what runs goes on, but restart the VM, which makes a new one: "
+			   "without it the VM can't be paused, snapshot or suspended, and a server "
+			   "that restarts can't reach its agent");
+	(void)vm_tell_once(
+		vm, VM_TOLD_LINK, folder && !has_link(vm), "the socket of its agent is gone",
+		"nothing; what runs goes on, but restart the VM, which makes a new one: a "
+		"server that restarts can't reach its agent");
+	(void)snprintf(done, sizeof(done),
+		       "nothing; the guest goes on with the file that its VMM has open: put that "
+		       "back to %.200s, or pause the VM and copy it from /proc/%lld/fd, before the "
+		       "VM ends",
+		       vm->boot.work, (long long)vm->row.pid);
+	(void)vm_tell_once(vm, VM_TOLD_DISK, !in_vm_folder(vm, "work.ext4"), "its disk is gone",
+			   done);
+	if (folder)
+		vm_probe(vm);
 }
 
 static void check_process(struct vm *vm)
@@ -93,24 +150,21 @@ static void check_process(struct vm *vm)
 	if (vm->proc.pidfd < 0) {
 		check_lost(vm);
 	} else if (!vm->exit_source && has_ended(vm)) {
-		tell(vm, "its VMM has ended unnoticed", "the VM is stopped");
+		vm_tell(vm, "its VMM has ended unnoticed", "the VM is stopped");
 		vm_detach(vm, VM_STOPPED, vm->end_reason[0] ? vm->end_reason : "its VMM has ended",
 			  NULL, NULL);
 		vm_network_close_later(vm);
-	} else if (!has_run_dir(vm) && !vm->lost_told) {
-		/* It runs on; only a new process makes new sockets. */
-		vm->lost_told = true;
-		tell(vm, "the folder of its sockets is gone",
-		     "nothing; restart the VM, or it is lost when the server restarts");
+	} else if (vm->state == VM_RUNNING || vm->state == VM_PAUSED) {
+		check_files(vm);
 	}
 }
 
-static void settle(struct vm *vm)
+void vm_settle(struct vm *vm)
 {
 	struct error err;
 
 	vm->doubt = VM_TOLD_AGAIN;
-	tell(vm, "a monitor that did not say whether the guest runs", "it is told again");
+	vm_tell(vm, "a monitor that did not say whether the guest runs", "it is told again");
 	if (vm_hold_to_row(vm, &err) < 0)
 		log_fields(LOG_ERROR, "not told", "vm", vm->row.id, "error", err.msg, NULL);
 }
@@ -121,19 +175,20 @@ static void check_at_rest(struct vm *vm)
 	struct op *op;
 
 	if (vm->state == VM_DELETING) {
-		tell(vm, "its deletion was not finished", "it is deleted");
-		if (vm_delete(vm, "server", &op, &err) < 0)
+		(void)vm_tell_once(vm, VM_TOLD_REST, true, "its deletion was not finished",
+				   "it is deleted");
+		if (is_turn(vm) && vm_delete(vm, "server", &op, &err) < 0)
 			log_fields(LOG_ERROR, "not deleted", "vm", vm->row.id, "error", err.msg,
 				   NULL);
 		return;
 	}
 	if (vm->state == VM_SUSPENDED && !suspend_exists(vm)) {
-		tell(vm, "its suspended memory is gone", "the VM is stopped");
+		vm_tell(vm, "its suspended memory is gone", "the VM is stopped");
 		vm_set_state(vm, VM_STOPPED, "stopped",
 			     "its suspended memory is gone; the disk is intact", NULL, NULL);
 	}
 	if (vm->row.started_ms && vm->state != VM_FAILED && !in_vm_folder(vm, "work.ext4")) {
-		tell(vm, "its disk is gone", "the VM is marked as failed");
+		vm_tell(vm, "its disk is gone", "the VM is marked as failed");
 		vm_set_state(vm, VM_FAILED, "stopped", "its disk is gone", NULL, NULL);
 	}
 	clean_run_dir(vm);
@@ -145,8 +200,6 @@ static void check_one(struct vm *vm)
 		vm_save(vm);
 	if (vm->op && !op_ended(vm->op))
 		return;
-	if (vm->doubt != VM_SURE && (vm->state == VM_RUNNING || vm->state == VM_PAUSED))
-		settle(vm);
 	switch (vm->state) {
 	case VM_STARTING:
 	case VM_RUNNING:

@@ -16,6 +16,7 @@
 #include "server/vm/identity.h"
 #include "server/vm/last_words.h"
 #include "server/vm/network.h"
+#include "server/vm/probe.h"
 #include "server/vm/stats.h"
 #include "server/vm/vm_internal.h"
 #include "server/vmm/cgroup.h"
@@ -194,7 +195,7 @@ int vm_attach(struct vm *vm, const struct vmm_driver *driver, struct proc *proc,
 	vm->being_ended = false;
 	vm->ended = false;
 	vm->limited = cgroup_holds(vm->proc.pid, vm->row.id);
-	vm->lost_told = false;
+	vm->told = 0;
 	vm->doubt = VM_SURE;
 	vm->agent_up = false;
 	(void)snprintf(vm->row.vmm, sizeof(vm->row.vmm), "%s", driver->name);
@@ -232,6 +233,7 @@ void vm_detach(struct vm *vm, enum vm_state state, const char *reason, const cha
 	struct guest *guest;
 	struct error err;
 
+	vm_probe_end(vm);
 	vm_execs_detach(vm, state == VM_SUSPENDED);
 	vm_forwards_detach(vm);
 	guest = vm->guest;

@@ -10,6 +10,7 @@
 #include "server/vm/clock.h"
 #include "server/vm/execs_internal.h"
 #include "server/vm/forward_internal.h"
+#include "server/vm/probe.h"
 #include "server/vm/stats.h"
 #include "server/vm/vm_internal.h"
 
@@ -85,6 +86,7 @@ static void unlink_vm(struct vm *vm)
 void vm_free(struct vm *vm)
 {
 	unlink_vm(vm);
+	vm_probe_end(vm);
 	vm_execs_free(vm);
 	vm_forwards_free(vm);
 	guest_free(vm->guest);

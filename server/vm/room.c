@@ -7,9 +7,10 @@
 #include <stdio.h>
 
 #include "lib/base/log.h"
-#include "server/vm/vm_internal.h"
+#include "server/vm/probe.h"
 
-static const char reason[] = "the host's disk is nearly full; it goes on when there is room again";
+const char vms_room_reason[] =
+	"the host's disk is nearly full; it goes on when there is room again";
 
 static void hold_back(struct vm *vm)
 {
@@ -18,7 +19,7 @@ static void hold_back(struct vm *vm)
 
 	if (vm->state != VM_RUNNING || vm_has_operation(vm))
 		return;
-	if (vm_pause_for(vm, reason, "server", &op, &err) < 0)
+	if (vm_pause_for(vm, vms_room_reason, "server", &op, &err) < 0)
 		log_fields(LOG_ERROR, "VM not paused", "vm", vm->row.id, "error", err.msg, NULL);
 }
 
@@ -27,10 +28,18 @@ static void let_go_on(struct vm *vm)
 	struct error err;
 	struct op *op;
 
-	if (vm->state != VM_PAUSED || vm_has_operation(vm) || !streq(vm->row.reason, reason))
+	if (vm->state != VM_PAUSED || vm_has_operation(vm) ||
+	    !streq(vm->row.reason, vms_room_reason))
 		return;
 	if (vm_resume(vm, "server", &op, &err) < 0)
 		log_fields(LOG_ERROR, "VM not resumed", "vm", vm->row.id, "error", err.msg, NULL);
+}
+
+bool vms_room_is_short(struct vms *vms)
+{
+	uint64_t free_mib = 0;
+
+	return vms_disk_free_mib(vms, &free_mib) == 0 && free_mib < vms->c.disk_reserve_mib;
 }
 
 void vms_check_room(struct vms *vms)

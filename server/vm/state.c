@@ -150,6 +150,8 @@ static void take_state(struct vm *vm, enum vm_state state, const char *by, const
 {
 	const char *from = vm_state_name(vm->state);
 
+	if (vm->state != state)
+		vm->tries = 0;
 	vm->state = state;
 	/* A VM whose suspended memory was dropped has no guest that could be let go. */
 	if (state == VM_STOPPED || state == VM_FAILED)

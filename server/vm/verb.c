@@ -70,6 +70,7 @@ int vm_submit_spec(struct vm *vm, struct op_spec *spec, struct op **ret_op, stru
 	r = ops_submit(vm->vms->c.ops, spec, ret_op, err);
 	if (r < 0)
 		return r;
+	vm->turn++;
 	op_unref(vm->op);
 	vm->op = op_ref(*ret_op);
 	return 0;

@@ -26,8 +26,20 @@ struct vm_boot {
 	char *cgroup_procs; /* NULL: no limits, or those of the helper */
 };
 
+/* What a check finds again and again, and tells once. */
+enum vm_told {
+	VM_TOLD_FOLDER = 1 << 0,  /* of its sockets is gone */
+	VM_TOLD_LINK = 1 << 1,    /* the socket of its link is */
+	VM_TOLD_MONITOR = 1 << 2, /* that of its monitor is */
+	VM_TOLD_DISK = 1 << 3,    /* is gone while it runs */
+	VM_TOLD_GUEST = 1 << 4,   /* runs or stands still against its row */
+	VM_TOLD_LOST = 1 << 5,    /* its VMM was not watched */
+	VM_TOLD_REST = 1 << 6,    /* what should not be there does not go */
+};
+
 struct vm_exec;
 struct vm_forward;
+struct vm_probe;
 
 struct vm {
 	struct vms *vms;
@@ -38,9 +50,11 @@ struct vm {
 
 	struct vm_row row;
 	enum vm_state state;
-	char stored[16]; /* the state that the store has */
-	bool unsaved;    /* the store lacks what is known of state or process */
-	bool lost_told;  /* that its sockets are gone has been told */
+	char stored[16];    /* the state that the store has */
+	bool unsaved;       /* the store lacks what is known of state or process */
+	unsigned int told;  /* of enum vm_told: what lasts and has been told */
+	unsigned int tries; /* of the checks, to put the same thing right */
+	unsigned int turn;  /* grows with each operation on it */
 	/* That its guest runs, or stands still, as the row says; see vm_doubt(). */
 	enum { VM_SURE, VM_UNSURE, VM_TOLD_AGAIN } doubt;
 	struct vm_boot boot; /* paths; its VMM configuration is good while there is a process */
@@ -60,8 +74,10 @@ struct vm {
 	bool degraded;
 	bool ended; /* since wake_fd was set: the process has ended */
 	char end_reason[256];
-	json_t *stages; /* of the last start */
-	struct op *op;  /* the latest, referenced */
+	json_t *stages;          /* of the last start */
+	struct op *op;           /* the latest, referenced */
+	struct vm_probe *probe;  /* its VMM has been asked and has not answered yet */
+	char reason_before[512]; /* its VMM hung */
 	unsigned int clock_turn;
 	int64_t clock_us;  /* when its clock was last looked at, monotonic */
 	int64_t active_us; /* last activity, monotonic */

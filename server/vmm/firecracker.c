@@ -11,6 +11,7 @@
 
 #include "lib/base/cleanup.h"
 #include "lib/base/fs.h"
+#include "lib/json/json.h"
 #include "lib/link/protocol.h"
 #include "server/vmm/fc_client.h"
 #include "server/vmm/fc_install_hint.h"
@@ -315,6 +316,44 @@ static int fc_open_console(const struct vmm_config *config)
 	return fd < 0 ? -errno : fd;
 }
 
+static int fc_ask(const struct vmm_config *config)
+{
+	static const char question[] = "GET / HTTP/1.1\r\nHost: localhost\r\n"
+				       "Accept: application/json\r\n\r\n";
+	autoclose int fd = run_connect(config, RUN_API_SOCK);
+	ssize_t sent;
+
+	if (fd < 0)
+		return fd;
+	sent = send(fd, question, sizeof(question) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (sent != (ssize_t)sizeof(question) - 1)
+		return sent < 0 ? -errno : -EIO;
+	return take_fd(&fd);
+}
+
+/* The body is a line of JSON; before its end it is none. */
+static int fc_read_answer(const char *data, size_t len, enum vmm_guest *ret_guest)
+{
+	const char *body = memmem(data, len, "\r\n\r\n", 4);
+	json_auto_t *info = NULL;
+	const char *state;
+	struct error err;
+
+	if (len > 12 && memcmp(data + 8, " 200", 4) != 0)
+		return -EPROTO;
+	if (!body)
+		return 0;
+	body += 4;
+	info = json_parse(body, (size_t)(data + len - body), &err);
+	if (!info)
+		return 0;
+	state = json_string_value(json_object_get(info, "state"));
+	if (!state || (!streq(state, "Running") && !streq(state, "Paused")))
+		return -EPROTO;
+	*ret_guest = streq(state, "Running") ? VMM_GUEST_RUNS : VMM_GUEST_STANDS;
+	return 1;
+}
+
 static int fc_stats(const struct vmm_config *config, const struct proc *proc,
 		    struct vmm_stats *ret_stats)
 {
@@ -350,6 +389,8 @@ const struct vmm_driver vmm_firecracker = {
 	.quit = fc_quit,
 	.open_link = fc_open_link,
 	.open_console = fc_open_console,
+	.ask = fc_ask,
+	.read_answer = fc_read_answer,
 	.stats = fc_stats,
 	.explain_exit = fc_explain_exit,
 };

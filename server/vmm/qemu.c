@@ -2,9 +2,11 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "lib/base/cleanup.h"
+#include "lib/json/json.h"
 #include "server/vmm/kvm.h"
 #include "server/vmm/proc_stats.h"
 #include "server/vmm/qemu_args.h"
@@ -167,6 +169,70 @@ static int qemu_open_console(const struct vmm_config *config)
 	return run_connect(config, RUN_CONSOLE_SOCK);
 }
 
+static int qemu_ask(const struct vmm_config *config)
+{
+	static const char question[] = "{\"execute\": \"qmp_capabilities\"}\n"
+				       "{\"execute\": \"query-status\"}\n";
+	autoclose int fd = run_connect(config, RUN_QMP_SOCK);
+	ssize_t sent;
+
+	if (fd < 0)
+		return fd;
+	sent = send(fd, question, sizeof(question) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (sent != (ssize_t)sizeof(question) - 1)
+		return sent < 0 ? -errno : -EIO;
+	return take_fd(&fd);
+}
+
+/* RunState of QEMU's qapi/run-state.json. */
+static int guest_of(const char *status, enum vmm_guest *ret_guest)
+{
+	static const struct {
+		const char *status;
+		enum vmm_guest guest;
+	} rows[] = {
+		{ "running", VMM_GUEST_RUNS },
+		{ "suspended", VMM_GUEST_RUNS }, /* by itself */
+		{ "paused", VMM_GUEST_STANDS },
+		{ "prelaunch", VMM_GUEST_STANDS },
+		{ "finish-migrate", VMM_GUEST_STANDS },
+		{ "postmigrate", VMM_GUEST_STANDS },
+		{ "save-vm", VMM_GUEST_STANDS },
+		{ "io-error", VMM_GUEST_NO_ROOM }, /* of what it writes, only that stops it */
+		{ "internal-error", VMM_GUEST_HALTED },
+		{ "guest-panicked", VMM_GUEST_HALTED },
+		{ "shutdown", VMM_GUEST_HALTED },
+		{ "watchdog", VMM_GUEST_HALTED },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		if (streq(rows[i].status, status)) {
+			*ret_guest = rows[i].guest;
+			return 1;
+		}
+	}
+	return -EPROTO;
+}
+
+static int qemu_read_answer(const char *data, size_t len, enum vmm_guest *ret_guest)
+{
+	const char *end = data + len;
+	const char *nl;
+
+	for (; (nl = memchr(data, '\n', (size_t)(end - data))) != NULL; data = nl + 1) {
+		struct error err;
+		json_auto_t *line = json_parse(data, (size_t)(nl - data), &err);
+		const char *status = json_string_value(
+			json_object_get(json_object_get(line, "return"), "status"));
+
+		if (!line || json_object_get(line, "error"))
+			return -EPROTO;
+		if (status)
+			return guest_of(status, ret_guest);
+	}
+	return 0;
+}
+
 static int qemu_stats(const struct vmm_config *config, const struct proc *proc,
 		      struct vmm_stats *ret_stats)
 {
@@ -205,6 +271,8 @@ const struct vmm_driver vmm_qemu = {
 	.quit = qemu_quit,
 	.open_link = qemu_open_link,
 	.open_console = qemu_open_console,
+	.ask = qemu_ask,
+	.read_answer = qemu_read_answer,
 	.stats = qemu_stats,
 	.explain_exit = qemu_explain_exit,
 };

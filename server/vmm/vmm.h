@@ -112,6 +112,14 @@ struct vmm_stats {
 	uint64_t disk_written_bytes;
 };
 
+/* How a VMM says that its guest is. */
+enum vmm_guest {
+	VMM_GUEST_RUNS,
+	VMM_GUEST_STANDS,  /* as it was told */
+	VMM_GUEST_NO_ROOM, /* the host had none for what it wrote to its disk; resume tries again */
+	VMM_GUEST_HALTED,  /* and can't go on */
+};
+
 /* A step of the caller's within one of the driver's: 0, or a negative errno with err set. */
 struct vmm_hook {
 	int (*fn)(void *data, struct error *err);
@@ -166,6 +174,15 @@ struct vmm_driver {
 	 */
 	int (*open_link)(const struct vmm_config *config);
 	int (*open_console)(const struct vmm_config *config);
+
+	/*
+	 * Any thread, never blocks: a new connection on which the VMM has been asked how its guest
+	 * is, or a negative errno (-EAGAIN: it lets nobody in). What comes back is shown to
+	 * read_answer() from its beginning until that gives 1 and *ret_guest, or a negative errno;
+	 * 0 wants more.
+	 */
+	int (*ask)(const struct vmm_config *config);
+	int (*read_answer)(const char *data, size_t len, enum vmm_guest *ret_guest);
 
 	int (*stats)(const struct vmm_config *config, const struct proc *proc,
 		     struct vmm_stats *ret_stats);

@@ -2,9 +2,12 @@
 """What somebody did to the folders, the processes or the database of a running server is found and put right or told."""
 import contextlib
 import os
+import re
 import resource
 import shutil
 import sqlite3
+import subprocess
+import time
 import unittest
 
 from harness import SHAPE, LifeTest, wait_until
@@ -73,6 +76,61 @@ class Check(LifeTest):
         os.makedirs(f"{self.home}/run/vm/{vm['id']}/deep")
         wait_until(lambda: not os.path.exists(f"{self.home}/run/vm/{vm['id']}"), "the folder is removed")
         self.assertEqual("stopped", self.server.state("a"))
+        self.server.delete("a")
+
+    def test_a_disk_that_is_gone_under_a_guest_is_told_once(self):
+        vm = self.server.create("a")
+        path = f"{self.home}/state/vms/{vm['id']}/work.ext4"
+        os.rename(path, f"{self.home}/kept")
+        wait_until(lambda: self.told(vm), "it is told")
+        time.sleep(3)
+        told = self.told(vm)
+        self.assertEqual(1, len(told), told)
+        self.assertIn("its disk is gone", told[0])
+        self.assertIn(path, told[0])
+        self.assertEqual("running", self.server.state("a"))
+        # As it says: what the guest has written is there, under a number.
+        self.server.run("a", "sh", "-c", "echo kept >/root/file; sync")
+        self.server.must(200, "POST", "/vms/a/pause", wait=60)
+        folder = re.search(r"/proc/\d+/fd", told[0])[0]
+        fds = [f"{folder}/{n}" for n in os.listdir(folder) if os.path.realpath(f"{folder}/{n}") == f"{self.home}/kept"]
+        shutil.copyfile(fds[0], path)
+        self.server.must(200, "POST", "/vms/a/kill", wait=60)
+        self.server.must(200, "POST", "/vms/a/start", wait=240)
+        self.assertEqual("kept\n", self.server.run("a", "cat", "/root/file"))
+        self.server.delete("a")
+        self.assert_nothing_left()
+
+    def test_a_socket_that_is_gone_is_told_once(self):
+        vm = self.server.create("a")
+        for n, name in enumerate(("link.sock", "qmp.sock"), 1):
+            os.unlink(f"{self.home}/run/vm/{vm['id']}/{name}")
+            wait_until(lambda n=n: len(self.told(vm)) == n, f"{name} is missed")
+        time.sleep(3)
+        told = self.told(vm)
+        self.assertEqual(2, len(told), told)
+        self.assertIn("socket of its agent is gone", told[0])
+        self.assertIn("socket of its monitor is gone", told[1])
+        self.assertIn("restart the VM", told[1])
+        self.server.must(200, "POST", "/vms/a/restart", wait=240)
+        self.server.must(200, "POST", "/vms/a/pause", wait=60)
+        self.server.delete("a")
+        self.assert_nothing_left()
+
+    @unittest.skipUnless(os.geteuid() == 0 and shutil.which("chattr"), "makes a folder that can't be removed")
+    def test_what_does_not_go_is_told_once(self):
+        vm = self.stopped("a")
+        stuck = f"{self.home}/run/vm/{vm['id']}/deep"
+        os.makedirs(stuck)
+        if subprocess.run(["chattr", "+i", stuck], stderr=subprocess.DEVNULL, check=False).returncode:
+            self.skipTest("no file system of that kind")
+        try:
+            wait_until(lambda: self.told(vm), "it is told")
+            time.sleep(4)
+            self.assertEqual(1, len(self.told(vm)))
+        finally:
+            subprocess.run(["chattr", "-i", stuck], check=True)
+        wait_until(lambda: not os.path.exists(stuck), "it goes in the end")
         self.server.delete("a")
 
     def test_sockets_that_are_gone_are_told_once(self):

@@ -102,10 +102,16 @@ class Faults(LifeTest):
         self.assertEqual([], self.server.names())
         self.assert_nothing_left()
 
-    def precious(self, name="a"):
-        vm = self.server.create(name)
+    def precious(self, name="a", **fields):
+        vm = self.server.create(name, **fields)
         self.server.run(name, "sh", "-c", "echo precious >/root/kept; sync")
         return vm
+
+    def told(self, vm):
+        """What checks have found, in order."""
+        events = self.server.raw("GET", f"/events?follow=false&kind=vm.reconciled&target={vm['id']}", None,
+                                 {"Accept": "application/x-ndjson"}).body
+        return [json.loads(line)["data"]["found"] for line in events.splitlines() if line]
 
     def cpu_s(self):
         with open(f"/proc/{self.server.process.pid}/stat", encoding="ascii") as f:
@@ -331,9 +337,8 @@ class Storage(Faults):
         self.all_well()
 
 
-@unittest.skipIf(os.geteuid() != 0, "mounts")
-class FullDisk(Faults):
-    config = "check_s = 1\ndisk_reserve_mib = 16\n"
+class OwnDisk(Faults):
+    """The home is on a disk of its own, which can be filled."""
     SIZE_MIB = 600
 
     def furnish(self):
@@ -350,12 +355,24 @@ class FullDisk(Faults):
         with open(f"{self.home}/ballast", "wb") as f, contextlib.suppress(OSError):
             os.posix_fallocate(f.fileno(), 0, fs.f_bavail * fs.f_frsize)
 
+    def write(self, wait_s):
+        """16 MiB in the guest, after a while; they must have arrived when the thread ends."""
+        thread = threading.Thread(target=self.server.raw, args=("POST", "/vms/a/exec", {
+            "argv": ["sh", "-c", f"sleep {wait_s}; dd if=/dev/urandom of=/root/big bs=64k count=256; sync"],
+            "timeout_s": 60}))
+        thread.start()
+        self.addCleanup(thread.join, 60)
+        return thread
+
+
+@unittest.skipIf(os.geteuid() != 0, "mounts")
+class FullDisk(OwnDisk):
+    config = "check_s = 1\ndisk_reserve_mib = 16\n"
+
     def test_a_guest_that_meets_a_full_disk(self):
         self.precious()
         self.fill()
-        written = threading.Thread(target=self.server.raw, args=("POST", "/vms/a/exec", {
-            "argv": ["sh", "-c", "dd if=/dev/urandom of=/root/big bs=64k count=256; sync"], "timeout_s": 60}))
-        written.start()
+        written = self.write(0)
         wait_until(lambda: self.server.state("a") == "paused", "the VM is held back", 30)
         self.assertIn("disk is nearly full", self.server.must(200, "GET", "/vms/a")["reason"])
         self.refused(507, "", *self.create())
@@ -382,6 +399,28 @@ class FullDisk(Faults):
         self.server.start()
         self.assertEqual([], self.server.names())
         self.precious()
+        self.all_well()
+
+
+@unittest.skipIf(os.geteuid() != 0, "mounts")
+class UnwatchedDisk(OwnDisk):
+    config = "check_s = 1\ndisk_reserve_mib = 0\n"
+
+    def test_a_guest_that_its_monitor_has_stopped(self):
+        # Larger than what a template has filled: the rest takes room when it is written.
+        self.precious(disk_mib=256, boot="cold")
+        written = self.write(2)
+        self.server.run("a", "true")
+        self.fill()
+        wait_until(lambda: self.server.state("a") == "paused", "the VM is shown as it is", 30)
+        self.assertIn("make room, then resume", self.server.must(200, "GET", "/vms/a")["reason"])
+        # Without room it stops again, and that is seen again.
+        self.server.must(200, "POST", "/vms/a/resume", wait=60)
+        wait_until(lambda: self.server.state("a") == "paused", "the VM is shown as it is", 30)
+        os.unlink(f"{self.home}/ballast")
+        self.server.must(200, "POST", "/vms/a/resume", wait=60)
+        written.join()
+        self.assertEqual(f"{256 * 65536}\n", self.server.run("a", "stat", "-c", "%s", "/root/big"))
         self.all_well()
 
 
@@ -426,9 +465,8 @@ class Clock(Faults):
         self.all_well()
 
 
-class Monitor(Faults):
+class Stopped(Faults):
     """A VMM that hangs, a guest that does not answer."""
-    config = ""
 
     @contextlib.contextmanager
     def stopped(self, vm):
@@ -440,6 +478,39 @@ class Monitor(Faults):
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pids[0], signal.SIGCONT)
+
+
+class Watched(Stopped):
+    def test_a_monitor_that_hangs_is_told_once(self):
+        vm = self.precious()
+        with self.stopped(vm):
+            wait_until(lambda: "does not answer" in self.server.must(200, "GET", "/vms/a").get("reason", ""),
+                       "the hanging VMM is told", 40)
+            self.assertEqual("running", self.server.state("a"))
+            self.server.kill()
+            self.server.start()
+            self.assertIn("does not answer", self.server.must(200, "GET", "/vms/a")["reason"])
+            time.sleep(3)
+        wait_until(lambda: "reason" not in self.server.must(200, "GET", "/vms/a"), "it answers again", 40)
+        self.assertEqual(["its VMM does not answer", "its VMM answers again"], self.told(vm))
+        self.all_well()
+
+    def test_a_guest_that_somebody_else_has_stopped(self):
+        vm = self.precious()
+        with socket.socket(socket.AF_UNIX) as qemu:
+            qemu.connect(f"{self.home}/run/vm/{vm['id']}/qmp.sock")
+            qemu.sendall(b'{"execute": "qmp_capabilities"}\n{"execute": "stop"}\n')
+            with qemu.makefile("rb") as said:
+                while b'"STOP"' not in said.readline():
+                    pass
+        wait_until(lambda: self.told(vm), "it is told", 40)
+        self.server.run("a", "true", timeout_s=20)
+        self.assertEqual(["its guest is not as it was told"], self.told(vm))
+        self.all_well()
+
+
+class Monitor(Stopped):
+    config = ""
 
     def test_a_monitor_that_hangs(self):
         vm = self.precious()
