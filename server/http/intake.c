@@ -4,6 +4,7 @@
  * should be told: framing, target, site, route, method, rights, media type, size, parameters, body.
  */
 #include <assert.h>
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,8 +25,21 @@ struct header_scan {
 	unsigned int hosts, lengths, encodings, authorizations;
 	bool odd_encoding;
 	bool has_nul;
+	bool odd_name;
 	enum length_fault length_fault; /* the worst of them */
 };
+
+/* A token of RFC 9110 section 5.6.2. With a space before the colon, for one, it is another name to
+ * us than to a server on the way (RFC 9112 section 5.1). */
+static bool is_field_name(const char *key, size_t len)
+{
+	static const char others[] = "!#$%&'*+-.^_`|~";
+
+	for (size_t i = 0; i < len; i++)
+		if (!isalnum((unsigned char)key[i]) && (!key[i] || !strchr(others, key[i])))
+			return false;
+	return len > 0;
+}
 
 static bool names(const char *key, size_t len, const char *field)
 {
@@ -40,6 +54,7 @@ static enum MHD_Result scan_header(void *cls, enum MHD_ValueKind kind, const cha
 	(void)kind;
 	s->bytes += key_len + value_len + 4;
 	s->present |= header_bit(key, key_len);
+	s->odd_name |= !is_field_name(key, key_len);
 	if (!value)
 		return MHD_YES;
 	s->has_nul |= strlen(key) != key_len || strlen(value) != value_len;
@@ -65,6 +80,10 @@ static int check_framing(struct http_request *req, struct header_scan *s, struct
 	req->absent = ~s->present;
 	if (s->has_nul)
 		return error_set(err, ERR_BAD_REQUEST, "a header has a NUL byte");
+	if (s->odd_name)
+		return error_set(
+			err, ERR_BAD_REQUEST,
+			"the name of a header field has characters that may not stand there");
 	if (s->bytes > HEADER_BYTES_MAX)
 		return error_set(err, ERR_TOO_LARGE,
 				 "the headers have more than %d bytes, the most that is taken",

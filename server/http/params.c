@@ -9,6 +9,8 @@
 #include "lib/base/cleanup.h"
 #include "server/http/internal.h"
 
+enum { REMEDY_MAX = 512 };
+
 static const char *const in_names[] = {
 	[PARAM_PATH] = "path",
 	[PARAM_QUERY] = "query",
@@ -76,6 +78,22 @@ static void check_param(const struct http_request *req, size_t index, struct vio
 	name_parameter(v, from, p);
 }
 
+/* Tells an unknown one apart from those that there are. */
+static void refuse_query_name(const struct operation *op, struct violations *v)
+{
+	char remedy[REMEDY_MAX] = "It takes no parameters.";
+	size_t len = 0;
+
+	for (size_t k = 0; k < op->n_params && len < sizeof(remedy); k++)
+		if (op->params[k].in == PARAM_QUERY)
+			len += (size_t)snprintf(
+				remedy + len, sizeof(remedy) - len, "%s %s",
+				len ? "," : "Known parameters:", op->params[k].name);
+	if (len > 0 && len + 1 < sizeof(remedy))
+		(void)snprintf(remedy + len, sizeof(remedy) - len, ".");
+	violations_add(v, "", "there is no such parameter", remedy);
+}
+
 static void check_query_names(const struct http_request *req, struct violations *v)
 {
 	for (size_t i = 0; i < req->uri.n_query; i++) {
@@ -88,7 +106,7 @@ static void check_query_names(const struct http_request *req, struct violations 
 			    streq(req->op->params[k].name, unknown.name))
 				known = &req->op->params[k];
 		if (!known) {
-			violations_add(v, "", "there is no such parameter", NULL);
+			refuse_query_name(req->op, v);
 			name_parameter(v, from, &unknown);
 			continue;
 		}

@@ -152,7 +152,16 @@ static enum MHD_Result on_upload(struct http_request *req)
 	return req->upload && !req->response && !req->aborted ? MHD_YES : settle(req);
 }
 
-/* The headers are there. An operation that reads its body itself begins at once. */
+static bool has_body(const struct http_request *req)
+{
+	return http_header(req, "Content-Length") || http_header(req, "Transfer-Encoding");
+}
+
+/*
+ * The headers are there. An operation that reads its body itself begins at once. A reply that is
+ * queued here costs the connection, so that without a body it waits for the request's end, which
+ * follows.
+ */
 static enum MHD_Result on_headers(struct http_request *req, const char *method)
 {
 	req->seen = true;
@@ -161,7 +170,7 @@ static enum MHD_Result on_headers(struct http_request *req, const char *method)
 		return MHD_NO;
 	req->client->unseen = NULL;
 	if (intake_headers(req))
-		return settle(req);
+		return has_body(req) || req->suspended ? settle(req) : MHD_YES;
 	if (req->op->body != BODY_STREAM)
 		return MHD_YES;
 	client_busy(req->client);

@@ -180,6 +180,8 @@ static void test_refusals(void **state)
 	EXPECT(422, "\"parameter\":\"limit\"", .path = "/vms?limit=x");
 	EXPECT(422, "more than once", .path = "/vms?limit=1&limit=2");
 	EXPECT(422, "there is no such parameter", .path = "/vms?nope=1");
+	EXPECT(422, "Known parameters: since, watch,", .path = "/vms?nope=1");
+	EXPECT(422, "It takes no parameters.", .path = "/healthz?nope=1");
 	EXPECT(406, "not_acceptable", .path = "/vms", .headers = { "Accept: image/png" });
 	EXPECT(409, "\"operation\":\"0123456789abcdef\"", .path = "/vms/web/exec",
 	       .body = "{\"argv\":[\"true\"]}");
@@ -282,6 +284,14 @@ static void test_own_refusals(void **state)
 		  "HTTP/1.1 400", "Content-Length is no number" },
 		{ "POST /vms HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n",
 		  "HTTP/1.1 413", "more than 18 digits" },
+		/* Another server on the way may take the field for what it looks like. */
+		{ "GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length : 5\r\n\r\nabcde",
+		  "HTTP/1.1 400", "the name of a header field" },
+		{ "POST /vms HTTP/1.1\r\nHost: x\r\nTransfer-Encoding\t: chunked\r\n\r\n0\r\n"
+		  "\r\n",
+		  "HTTP/1.1 400", "the name of a header field" },
+		{ "GET /healthz HTTP/1.1\r\nHost: x\r\nX(y): 5\r\n\r\n", "HTTP/1.1 400",
+		  "the name of a header field" },
 	};
 	char reply[65536];
 
@@ -397,6 +407,31 @@ static void test_gone(void **state)
 	wait_for(&fx.waiting, 3);
 	EXPECT(200, "ok", .path = "/healthz");
 	(void)close(fd);
+}
+
+/* Who asked for something that there is not can ask again without a new connection. */
+static void test_refusals_keep_the_connection(void **state)
+{
+	static const char *const refused[] = {
+		"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n",
+		"GET /vms?limit=0 HTTP/1.1\r\nHost: x\r\n\r\n",
+		"DELETE /vms HTTP/1.1\r\nHost: x\r\n\r\n",
+		"GET /index.html HTTP/1.1\r\nHost: x\r\n\r\n",
+	};
+	char requests[256], reply[65536];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+		(void)snprintf(requests, sizeof(requests),
+			       "%sGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", refused[i]);
+		raw(requests, reply, sizeof(reply));
+		if (strstr(reply, "Connection: close") || !strstr(reply, "{\"status\":\"ok\"}"))
+			fail_msg("%s-> %s", refused[i], reply);
+	}
+	/* But nobody reads a body of which it is known that nobody wants it. */
+	raw("POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nabcde", reply,
+	    sizeof(reply));
+	assert_non_null(strstr(reply, "Connection: close"));
 }
 
 static void test_many_wait(void **state)
@@ -583,6 +618,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_socket, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_stream, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_gone, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(test_refusals_keep_the_connection, fixture_setup,
+						fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_many_wait, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_static_files, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(test_login, fixture_setup, fixture_teardown),
