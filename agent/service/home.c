@@ -3,6 +3,7 @@
  * What root's home gets from the host at each start: keys that open the guest by ssh, and who
  * commits made here are by. What the guest has of its own stays: keys are added, and of
  * ~/.gitconfig a marked block is ours, which is left out where the file has a [user] already.
+ * Before a template is captured its files are made, empty, so that its copies need not.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,11 +27,27 @@ struct wanted {
 	const char *authorized_keys; /* lines */
 	const char *git_name;
 	const char *git_email;
+	bool prepare_keys;
+	bool prepare_git;
 };
+
+/* -ENOENT unless the file is there and empty: then it has nothing to lose. */
+static int fill_empty(int dir_fd, const char *name, const struct buf *b, mode_t mode)
+{
+	autoclose int fd = openat(dir_fd, name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode) || st.st_size > 0 || (st.st_mode & 07777) != mode)
+		return -ENOENT;
+	return write_all(fd, buf_bytes(b), buf_len(b));
+}
 
 /*
  * Whole or not at all for whoever reads it; not on the disk at once, which would hold up each start
- * for what the next one writes again.
+ * for what the next one writes again. What prepare() has made is written where it is, which takes a
+ * third of the work.
  */
 static int replace(int dir_fd, const char *name, const struct buf *b, mode_t mode)
 {
@@ -38,6 +55,8 @@ static int replace(int dir_fd, const char *name, const struct buf *b, mode_t mod
 	autoclose int fd = -1;
 	int r;
 
+	if (fill_empty(dir_fd, name, b, mode) == 0)
+		return 0;
 	(void)snprintf(temporary, sizeof(temporary), "%s.banger", name);
 	(void)unlinkat(dir_fd, temporary, 0);
 	fd = openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
@@ -190,6 +209,31 @@ static int give_keys(int home_fd, const char *keys, struct error *err)
 	return 0;
 }
 
+/* An empty file where there is none. */
+static int prepare(int dir_fd, const char *name, mode_t mode)
+{
+	autoclose int fd =
+		openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+
+	if (fd < 0)
+		return errno == EEXIST ? 0 : -errno;
+	return fchmod(fd, mode) < 0 ? -errno : 0;
+}
+
+static int prepare_home(int home_fd, const struct wanted *w)
+{
+	autoclose int ssh = -1;
+	int r = 0;
+
+	if (w->prepare_keys) {
+		ssh = open_subdir(home_fd, ".ssh", 0700);
+		r = ssh < 0 ? ssh : prepare(ssh, "authorized_keys", 0600);
+		if (r == 0)
+			r = prepare(home_fd, ".hushlogin", 0644);
+	}
+	return r == 0 && w->prepare_git ? prepare(home_fd, ".gitconfig", 0644) : r;
+}
+
 int call_home(struct agent *agent, const json_t *body, json_t **ret_reply, struct error *err)
 {
 	static const struct json_field fields[] = {
@@ -197,6 +241,8 @@ int call_home(struct agent *agent, const json_t *body, json_t **ret_reply, struc
 		  false },
 		{ "git_name", JSON_FIELD_STRING, offsetof(struct wanted, git_name), false },
 		{ "git_email", JSON_FIELD_STRING, offsetof(struct wanted, git_email), false },
+		{ "prepare_keys", JSON_FIELD_BOOL, offsetof(struct wanted, prepare_keys), false },
+		{ "prepare_git", JSON_FIELD_BOOL, offsetof(struct wanted, prepare_git), false },
 	};
 	struct wanted w = { .git_name = NULL };
 	autoclose int home = -1;
@@ -210,6 +256,9 @@ int call_home(struct agent *agent, const json_t *body, json_t **ret_reply, struc
 	home = open_home();
 	if (home < 0)
 		return error_errno(err, home, "open /root");
+	r = prepare_home(home, &w);
+	if (r < 0)
+		return error_errno(err, r, "prepare /root");
 	if (w.authorized_keys && give_keys(home, w.authorized_keys, err) < 0)
 		return error_to_errno(err);
 	r = w.git_name || w.git_email ? set_git(home, &w) : 0;

@@ -2,6 +2,7 @@
 #include "server/program/program.h"
 
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/sysinfo.h>
 
 #include "lib/base/clock.h"
@@ -46,6 +47,17 @@ static void choose_network(struct server *s)
 	s->api.default_network_from = s->no_network;
 }
 
+/*
+ * An emulating monitor asks for huge pages for its translated code, and has then megabytes of which
+ * it uses part, each VM its own. All that we start inherit this (PR_SET_THP_DISABLE in prctl(2));
+ * with KVM it is left alone, where guests gain by huge pages.
+ */
+static void choose_pages(const struct server *s)
+{
+	if (s->probe.accel == VMM_ACCEL_TCG)
+		(void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+}
+
 /* That there are none is a row of doctor's too. */
 static void find_limits(struct server *s)
 {
@@ -58,6 +70,7 @@ static void find_limits(struct server *s)
 void find_host(struct server *s)
 {
 	choose_vmm(s);
+	choose_pages(s);
 	choose_network(s);
 	find_limits(s);
 }

@@ -405,6 +405,19 @@ int vm_read_host_files(const struct verb_job *job, struct host_files *f, struct 
 	return r;
 }
 
+struct host_files_home vm_host_files_home(const struct vm_host_files *c)
+{
+	autofree char *path = c->keys ? expand(c, c->keys) : NULL;
+	json_auto_t *names = json_object();
+
+	if (c->git && names)
+		add_git(c, names);
+	return (struct host_files_home){
+		.keys = path && access(path, R_OK) == 0,
+		.git = json_object_size(names) > 0,
+	};
+}
+
 void host_files_done(struct host_files *f)
 {
 	json_decref(f->home);

@@ -22,6 +22,15 @@ struct host_files {
 	bool answered;
 };
 
+/* Which files of root's home would be written by now. */
+struct host_files_home {
+	bool keys;
+	bool git;
+};
+
+/* Worker: runs git. */
+struct host_files_home vm_host_files_home(const struct vm_host_files *config);
+
 #define HOST_FILES_INIT ((struct host_files){ .archive_fd = -1 })
 
 /* Worker. Reads and packs all that there is; best while the guest is on its way. */

@@ -10,6 +10,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
+#include "server/vm/host_files.h"
 #include "server/vm/template_internal.h"
 #include "server/vm/unseen.h"
 
@@ -23,6 +24,7 @@ struct build {
 	struct template template;
 	struct unseen vm;
 	char staging[ID_LEN + 8];
+	struct host_files_home home;
 	bool warm;   /* the loop's */
 	bool wanted; /* the loop's: to be pinned once it is there */
 };
@@ -38,7 +40,7 @@ static bool on_warm_output(void *data, bool is_stderr, const void *bytes, size_t
 	return true;
 }
 
-static void on_first_identity(void *data, const json_t *reply, const struct error *err)
+static void on_home(void *data, const json_t *reply, const struct error *err)
 {
 	struct build *b = data;
 
@@ -47,6 +49,21 @@ static void on_first_identity(void *data, const json_t *reply, const struct erro
 		b->vm.guest_error = *err;
 	__atomic_store_n(&b->warm, true, __ATOMIC_RELEASE);
 	unseen_wake(&b->vm);
+}
+
+/* What a copy's home will get of the host is made ahead, empty. */
+static void on_first_identity(void *data, const json_t *reply, const struct error *err)
+{
+	struct build *b = data;
+
+	if (!reply) {
+		on_home(b, reply, err);
+		return;
+	}
+	guest_call(
+		b->vm.guest, "/home",
+		json_pack("{s:b, s:b}", "prepare_keys", b->home.keys, "prepare_git", b->home.git),
+		IDENTITY_MS, on_home, b);
 }
 
 /*
@@ -149,6 +166,7 @@ static int capture(struct build *b, struct error *err)
 	int r;
 
 	op_stage(b->vm.op, "warm-up");
+	b->home = vm_host_files_home(&b->vm.vms->c.host_files);
 	r = unseen_on_loop(&b->vm, warm_up, b, err);
 	if (r == 0)
 		r = unseen_wait(&b->vm, &b->warm, WARM_MS, "the warm-up", err);

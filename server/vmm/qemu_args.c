@@ -237,7 +237,8 @@ static int build_cmdline(const struct qemu_launch *launch, struct buf *out, stru
 
 	r = buf_printf(out, "console=ttyS0 loglevel=4 reboot=t panic=-1");
 	if (r == 0 && launch->config->accel == VMM_ACCEL_TCG) {
-		r = buf_printf(out, " no_timer_check mitigations=off");
+		/* The lockup detector would measure the host's load, not the guest. */
+		r = buf_printf(out, " no_timer_check nowatchdog mitigations=off");
 		/* Without "reliable" the kernel waits for a second clock to compare with, finds
 		 * none, and stays on jiffies: no high-resolution timers, and 250 ticks a second
 		 * from an idle guest. */

@@ -34,6 +34,10 @@ class Clones(LifeTest):
             vm = self.server.create(name)
             self.assertRegex(vm["booted_from"], r"^[0-9a-f]{32}$", "restored, not booted")
         self.assert_distinct(names)
+        if self.server.must(200, "GET", "/capabilities")["accel"] == "tcg":
+            for pid, line in self.server.vmms().items():
+                with open(f"/proc/{pid}/status", encoding="ascii") as f:
+                    self.assertIn("THP_enabled:\t0", f.read(), f"translated code in huge pages: {line}")
         # What one writes the other does not see, and the template least of all.
         self.server.run(names[0], "sh", "-c", "echo mine >/root/mark")
         self.assertEqual("", self.server.run(names[1], "sh", "-c", "cat /root/mark 2>/dev/null || true"))

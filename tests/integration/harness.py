@@ -270,6 +270,7 @@ def prepare():
         home = tempfile.mkdtemp(prefix="bgb-", dir="/tmp")
         kept = f"{BASE}/home"
         server = Server(home)
+        server.env["HOME"] = home  # nothing of whoever runs the tests
         try:
             # Packages that were downloaded for an earlier base.
             if os.path.isdir(f"{kept}/cache"):

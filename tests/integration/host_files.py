@@ -90,6 +90,35 @@ class HostFiles(LifeTest):
         self.server.create("b")
         self.assertEqual("", self.guest("ls -A /root", "b"))
 
+    def test_a_template_has_their_files_ready_and_empty(self):
+        if not shutil.which("git"):
+            self.skipTest("no git on this host")
+        os.makedirs(f"{self.home}/state/ssh")
+        with open(f"{self.home}/state/ssh/id_ed25519.pub", "w", encoding="utf-8") as f:
+            f.write(f"{KEY} banger\n")
+        self.write(".gitconfig", "[user]\n\tname = One\n")
+        shape = {"image": "mini", "vcpus": 1, "memory_mib": 128, "disk_mib": 72, "network": "none"}
+        self.configure("[guest]\nauthorized_keys = off\n")
+        self.server.start()
+        self.server.must(201, "POST", "/templates", shape, wait=300)
+        self.server.must(201, "POST", "/vms", {"name": "a", "boot": "template", **shape}, wait=200)
+        self.assertEqual(".gitconfig\n", self.guest("ls -A /root"))
+        template = self.server.must(200, "GET", "/templates")["items"]
+        for one in template:
+            self.server.must(204, "DELETE", f"/templates/{one['id']}")
+        self.server.stop()
+        self.configure("")
+        self.server.start()
+        self.server.must(201, "POST", "/templates", shape, wait=300)
+        # What the template has is not what a copy gets.
+        self.write(".gitconfig", "[user]\n\tname = Two\n")
+        self.server.must(201, "POST", "/vms", {"name": "b", "boot": "template", **shape}, wait=200)
+        self.assertEqual(f"{KEY} banger\n", self.guest("cat /root/.ssh/authorized_keys", "b"))
+        self.assertEqual("600\n700\n644\n", self.guest(
+            "cd /root; stat -c %a .ssh/authorized_keys .ssh .gitconfig", "b"))
+        text = self.guest("cat /root/.gitconfig", "b")
+        self.assertEqual((1, 0), (text.count('name = "Two"'), text.count("One")))
+
     def test_files_and_folders(self):
         self.write("dot/real", "linked", 0o644)
         os.symlink("dot/real", f"{self.user}/.tool")
