@@ -74,7 +74,8 @@ static int go_to_sleep(struct vm *vm, struct op **ret_op, struct error *err)
 {
 	bool suspend = limit_us(vm) == vm->row.idle_suspend_s * 1000000;
 
-	return suspend ? vm_suspend(vm, "idle", ret_op, err) : vm_stop(vm, "idle", ret_op, err);
+	return suspend ? vm_suspend(vm, VM_BY_IDLE, ret_op, err)
+		       : vm_stop(vm, VM_BY_IDLE, ret_op, err);
 }
 
 static void on_idle(void *data)

@@ -5,10 +5,11 @@
 
 /* "reboot: Restarting system" or "reboot: Power down". */
 static const char goodbye[] = "reboot: ";
+static const char reboot[] = "reboot: Restarting";
 static const char panic[] = "Kernel panic - ";
 static const char not_syncing[] = "not syncing: ";
 
-bool last_words_goodbye(const char *log, size_t len)
+static bool last_line_has(const char *log, size_t len, const char *words, size_t words_len)
 {
 	const char *last;
 
@@ -16,7 +17,17 @@ bool last_words_goodbye(const char *log, size_t len)
 		len--;
 	last = len > 0 ? memrchr(log, '\n', len) : NULL;
 	last = last ? last : log;
-	return memmem(last, (size_t)(log + len - last), goodbye, sizeof(goodbye) - 1) != NULL;
+	return memmem(last, (size_t)(log + len - last), words, words_len) != NULL;
+}
+
+bool last_words_goodbye(const char *log, size_t len)
+{
+	return last_line_has(log, len, goodbye, sizeof(goodbye) - 1);
+}
+
+bool last_words_reboot(const char *log, size_t len)
+{
+	return last_line_has(log, len, reboot, sizeof(reboot) - 1);
 }
 
 bool last_words_panic(const char *log, size_t len, char *ret_why, size_t size)

@@ -11,6 +11,9 @@
 /* The last line is the one that Linux prints, at every log level, when it ends as it should. */
 bool last_words_goodbye(const char *log, size_t len);
 
+/* And it says that it was to boot again. */
+bool last_words_reboot(const char *log, size_t len);
+
 /*
  * Why the kernel panicked, printable and cut to `size`, which is written only then; false where it
  * did not say that it has.

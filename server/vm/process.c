@@ -136,6 +136,9 @@ static bool explain_end(struct vm *vm, int status)
 	} else if (!clean && log && last_words_panic(log, len, why, sizeof(why))) {
 		reason = text;
 		(void)snprintf(text, sizeof(text), "the guest's kernel panicked: %s", why);
+	} else if (log && !vm->asked_off && last_words_reboot(log, len)) {
+		clean = true;
+		reason = "the guest rebooted, and a VM ends with that: start it again";
 	} else if (status == 0) {
 		clean = true;
 	} else if (!clean) {
@@ -159,7 +162,8 @@ static void on_exit_event(void *data, uint32_t events)
 		return;
 	if (vm->wake_fd >= 0)
 		wake(vm);
-	else if (vm->state == VM_RUNNING || vm->state == VM_PAUSED || vm->state == VM_STARTING) {
+	else if (vm->state == VM_RUNNING || vm->state == VM_PAUSED || vm->state == VM_STARTING ||
+		 vm->state == VM_STOPPING) {
 		vm_detach(vm, clean ? VM_STOPPED : VM_FAILED, vm->end_reason, NULL, NULL);
 		vm_network_close_later(vm);
 	}
@@ -196,6 +200,7 @@ int vm_attach(struct vm *vm, const struct vmm_driver *driver, struct proc *proc,
 	vm->ended = false;
 	vm->limited = cgroup_holds(vm->proc.pid, vm->row.id);
 	vm->told = 0;
+	vm->asked_off = false;
 	vm->doubt = VM_SURE;
 	vm->agent_up = false;
 	(void)snprintf(vm->row.vmm, sizeof(vm->row.vmm), "%s", driver->name);

@@ -112,6 +112,23 @@ static bool was_suspended(const struct vm *vm)
 	       suspend_exists(vm);
 }
 
+/* What was under way is not any more. */
+static const char *why_dead(const struct vm *vm, bool resumed)
+{
+	if (streq(vm->row.reason, vm_restoring_reason))
+		return "the server ended while the VM went back to a snapshot: its disk is still "
+		       "the one from before, or the snapshot's; restore it again, or start it as "
+		       "it is";
+	if (resumed)
+		return "the server ended just when the guest went on from its suspended memory, "
+		       "which can't be used twice; it boots from its disk";
+	if (vm->state == VM_STARTING)
+		return "the server ended while the VM was starting; start it again";
+	if (vm->state == VM_STOPPING)
+		return "the server ended while the VM was being stopped";
+	return "the VM ended while the server was not running";
+}
+
 static void reconcile_dead(struct vm *vm)
 {
 	bool suspended = was_suspended(vm);
@@ -130,12 +147,7 @@ static void reconcile_dead(struct vm *vm)
 	case VM_RUNNING:
 	case VM_PAUSED:
 	case VM_STOPPING:
-		vm_detach(vm, VM_STOPPED,
-			  resumed ? "the server ended just when the guest went on from its "
-				    "suspended memory, which can't be used twice; it boots from "
-				    "its disk"
-				  : "the VM ended while the server was not running",
-			  NULL, NULL);
+		vm_detach(vm, VM_STOPPED, why_dead(vm, resumed), NULL, NULL);
 		vm_network_close_later(vm);
 		break;
 	case VM_CREATED:
@@ -155,6 +167,10 @@ static void reconcile_dead(struct vm *vm)
 		break;
 	case VM_STOPPED:
 	case VM_FAILED:
+		if (streq(vm->row.reason, vm_restoring_reason))
+			vm_set_state(vm, vm->state, "stopped", why_dead(vm, false), NULL, NULL);
+		vm_remove_run_dir(vm);
+		break;
 	case VM_DELETING:
 	case VM_STATE_MAX_:
 		vm_remove_run_dir(vm);

@@ -13,14 +13,15 @@
 #include "server/vm/suspend.h"
 #include "server/vm/vm_internal.h"
 
+const char vm_restoring_reason[] = "going back to a snapshot";
+
 static int set_stopping(struct vm *vm, void *data, struct error *err)
 {
 	const struct verb_job *job = data;
 
 	(void)err;
 	if (vm_state_may_follow(vm->state, VM_STOPPING))
-		vm_set_state(vm, VM_STOPPING, "stopped", "going back to a snapshot", job->who,
-			     log_op());
+		vm_set_state(vm, VM_STOPPING, "stopped", vm_restoring_reason, job->who, log_op());
 	return 0;
 }
 
@@ -29,8 +30,22 @@ static int set_stopped(struct vm *vm, void *data, struct error *err)
 	const struct verb_job *job = data;
 
 	(void)err;
-	vm_detach(vm, vm->state == VM_STOPPING ? VM_STOPPED : vm->state, "", job->who, log_op());
+	vm_detach(vm, vm->state == VM_STOPPING ? VM_STOPPED : vm->state, vm_restoring_reason,
+		  job->who, log_op());
 	suspend_discard(vm);
+	if (!streq(vm->row.reason, vm_restoring_reason))
+		vm_set_state(vm, vm->state, NULL, vm_restoring_reason, job->who, log_op());
+	return 0;
+}
+
+static int set_failed(struct vm *vm, void *data, struct error *err)
+{
+	const struct verb_job *job = data;
+	char why[sizeof(vm->row.reason)];
+
+	(void)snprintf(why, sizeof(why), "going back to the snapshot failed: %.400s", err->msg);
+	if (streq(vm->row.reason, vm_restoring_reason))
+		vm_set_state(vm, vm->state, NULL, why, job->who, log_op());
 	return 0;
 }
 
@@ -128,7 +143,11 @@ static int run_restore(struct op *op, void *data, struct error *err)
 	r = replace_disk(job, err);
 	if (r == 0)
 		r = vm_on_loop(job, stand_on, job, err);
-	return r < 0 ? r : vm_run_start(op, job, err);
+	if (r == 0)
+		r = vm_run_start(op, job, err);
+	if (r < 0)
+		(void)!vm_on_loop(job, set_failed, job, err);
+	return r;
 }
 
 int vm_restore(struct vm *vm, struct snapshot *snapshot, const char *who, struct op **ret_op,

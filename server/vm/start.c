@@ -270,6 +270,7 @@ static int give_up(struct vm *vm, void *data, struct error *err)
 {
 	struct start *s = data;
 	bool cancelled = err->code == ERR_CANCELLED;
+	const char *why = cancelled ? "its start was cancelled" : err->msg;
 
 	vm->wake_fd = -1;
 	vm->waking = false;
@@ -288,14 +289,16 @@ static int give_up(struct vm *vm, void *data, struct error *err)
 		vm_free(vm);
 		return 0;
 	}
+	/* Who cancels a start does not want it to run. */
+	if (cancelled)
+		(void)snprintf(vm->row.desired, sizeof(vm->row.desired), "stopped");
 	if (s->attached)
-		vm_detach(vm, cancelled ? VM_STOPPED : VM_FAILED, err->msg, s->job->who,
-			  op_id(s->op));
+		vm_detach(vm, cancelled ? VM_STOPPED : VM_FAILED, why, s->job->who, op_id(s->op));
 	else if (vm->state == VM_STARTING && s->source == SOURCE_SUSPENDED)
-		vm_set_state(vm, VM_SUSPENDED, "suspended", err->msg, s->job->who, op_id(s->op));
+		vm_set_state(vm, VM_SUSPENDED, "suspended", why, s->job->who, op_id(s->op));
 	else if (vm->state == VM_STARTING)
-		vm_set_state(vm, cancelled ? VM_STOPPED : VM_FAILED, "stopped", err->msg,
-			     s->job->who, op_id(s->op));
+		vm_set_state(vm, cancelled ? VM_STOPPED : VM_FAILED, "stopped", why, s->job->who,
+			     op_id(s->op));
 	return 0;
 }
 

@@ -15,7 +15,7 @@
 #include "server/vm/suspend.h"
 #include "server/vm/vm_internal.h"
 
-enum { POLITE_MS = 15 * 1000, SIGNAL_MS = 5 * 1000, KILL_MS = 10 * 1000 };
+enum { POLITE_MS = 15 * 1000, RESUME_MS = 5 * 1000, SIGNAL_MS = 5 * 1000, KILL_MS = 10 * 1000 };
 
 /* --- on the loop --- */
 
@@ -44,6 +44,7 @@ static int ask_guest(struct vm *vm, void *data, struct error *err)
 
 	(void)err;
 	*asked = vm->guest && guest_is_up(vm->guest) && vm->state == VM_STOPPING;
+	vm->asked_off |= *asked;
 	if (*asked)
 		guest_call(vm->guest, "/poweroff", NULL, POLITE_MS, ignore_reply, NULL);
 	return 0;
@@ -65,7 +66,10 @@ static int detach(struct vm *vm, void *data, struct error *err)
 	return 0;
 }
 
-/* Given up half-way: the end of the process is anybody's again, or has come already. */
+/*
+ * Given up half-way: the end of the process is anybody's again, or has come already. It goes on
+ * running, unless somebody has asked for something else meanwhile.
+ */
 static int hand_back(struct vm *vm, void *data, struct error *err)
 {
 	const struct ending *e = data;
@@ -75,6 +79,11 @@ static int hand_back(struct vm *vm, void *data, struct error *err)
 	if (vm->ended) {
 		vm_detach(vm, VM_STOPPED, vm->end_reason, e->who, e->op);
 		vm_network_close_later(vm);
+	} else if (vm->state == VM_STOPPING && streq(op_id(vm->op), e->op)) {
+		vm_set_state(vm, VM_RUNNING, "running",
+			     "its stop was cancelled after the guest had been asked to power off, "
+			     "which it may still do",
+			     e->who, e->op);
 	}
 	return 0;
 }
@@ -141,23 +150,49 @@ static int close_network(const struct verb_job *job, struct error *err)
 	return 0;
 }
 
+/* 0: it is gone. -EPIPE: its agent can't be asked, -ETIMEDOUT: it did not do it, -ECANCELED. */
+static int power_off(struct op *op, const struct verb_job *job, int pidfd, int timeout_ms)
+{
+	struct error ignored;
+	bool asked = false;
+
+	op_stage(op, "guest");
+	(void)!vm_on_loop(job, ask_guest, &asked, &ignored);
+	return asked ? wait_gone(pidfd, timeout_ms, op_cancel_fd(op)) : -EPIPE;
+}
+
+/* That the guest had no chance to write out what it had is worth a word. */
+static void tell_killed(int r, int polite_ms, const char *reason, char *text, size_t size)
+{
+	if (r == -EPIPE)
+		(void)snprintf(text, size,
+			       "%s; its agent could not be asked to power off, so it was killed",
+			       reason);
+	else if (r < 0)
+		(void)snprintf(text, size,
+			       "%s; the guest did not power off within %d s and was killed", reason,
+			       polite_ms / 1000);
+}
+
 int vm_end_process(struct op *op, struct verb_job *job, int polite_ms, enum vm_state state,
 		   const char *reason, struct error *err)
 {
 	struct ending e = { .state = state, .reason = reason, .who = job->who, .op = op_id(op) };
 	autoclose int pidfd = -1;
-	bool asked = false;
+	char killed[256] = "";
 	int r = vm_on_loop(job, take_over, &pidfd, err);
 
 	if (r < 0)
 		return r;
 	if (pidfd >= 0 && polite_ms > 0 && job->verb != VM_VERB_KILL) {
-		op_stage(op, "guest");
-		(void)!vm_on_loop(job, ask_guest, &asked, err);
-		if (asked && wait_gone(pidfd, polite_ms, op_cancel_fd(op)) == -ECANCELED) {
+		r = power_off(op, job, pidfd, polite_ms);
+		if (r == -ECANCELED) {
 			(void)!vm_on_loop(job, hand_back, &e, err);
 			return op_check(op, err);
 		}
+		tell_killed(r, polite_ms, reason, killed, sizeof(killed));
+		if (killed[0])
+			e.reason = killed;
 	}
 	if (pidfd >= 0 && job->signo && job->signo != SIGKILL) {
 		op_stage(op, "signal");
@@ -194,19 +229,65 @@ static int drop_memory(struct vm *vm, void *data, struct error *err)
 	return 0;
 }
 
+struct standing {
+	const struct vmm_driver *driver; /* NULL: it is not paused */
+	const struct vmm_config *config;
+};
+
+static int look_standing(struct vm *vm, void *data, struct error *err)
+{
+	struct standing *s = data;
+
+	(void)err;
+	if (vm->state == VM_PAUSED)
+		*s = (struct standing){ .driver = vm->driver, .config = &vm->boot.config };
+	return 0;
+}
+
+/* A guest that stands still can't power off. One that can't go on is killed. */
+static void let_go_on(struct op *op, const struct standing *s, const char *id)
+{
+	struct vmm_wait wait = { .deadline_us = clock_mono_us() + (int64_t)RESUME_MS * 1000,
+				 .cancel_fd = op_cancel_fd(op) };
+	struct error err;
+
+	if (!s->driver)
+		return;
+	op_stage(op, "resume");
+	if (s->driver->resume(s->config, &wait, &err) < 0)
+		log_fields(LOG_WARN, "paused VM does not go on", "vm", id, "error", err.msg, NULL);
+}
+
+static void why_stopped(const struct verb_job *job, char *text, size_t size)
+{
+	if (streq(job->who, "server"))
+		(void)snprintf(text, size,
+			       "the server ended while the VM was being stopped, and killed it "
+			       "when it was back");
+	else if (job->idle_s)
+		(void)snprintf(text, size, "stopped after %u s without activity (idle_stop_s)",
+			       job->idle_s);
+	else
+		(void)snprintf(text, size, "%s on request", job->force ? "killed" : "stopped");
+}
+
 static int run_stop(struct op *op, void *data, struct error *err)
 {
 	struct verb_job *job = data;
 	struct ending stopping = { .state = VM_STOPPING, .who = job->who, .op = op_id(op) };
+	struct standing standing = { .driver = NULL };
+	char why[128];
 	int r = vm_on_loop(job, drop_memory, &stopping, err);
 
+	if (r == 0 && !job->force)
+		r = vm_on_loop(job, look_standing, &standing, err);
 	if (r == 0)
 		r = vm_on_loop(job, set_state, &stopping, err);
-
 	if (r < 0)
 		return r;
-	return vm_end_process(op, job, job->force ? 0 : POLITE_MS, VM_STOPPED,
-			      job->force ? "killed on request" : "stopped on request", err);
+	let_go_on(op, &standing, job->id);
+	why_stopped(job, why, sizeof(why));
+	return vm_end_process(op, job, job->force ? 0 : POLITE_MS, VM_STOPPED, why, err);
 }
 
 static int run_restart(struct op *op, void *data, struct error *err)
@@ -276,6 +357,8 @@ int vm_stop(struct vm *vm, const char *who, struct op **ret_op, struct error *er
 {
 	struct verb_job job = { .verb = VM_VERB_STOP };
 
+	if (streq(who, VM_BY_IDLE))
+		job.idle_s = (uint32_t)vm->row.idle_stop_s;
 	return submit(vm, &job, "vm.stop", run_stop, who, ret_op, err);
 }
 

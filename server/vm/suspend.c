@@ -113,9 +113,14 @@ void suspend_end_resume(const struct verb_job *job, bool runs)
 static int mark_suspended(struct vm *vm, void *data, struct error *err)
 {
 	const struct verb_job *job = data;
+	char why[96] = "";
 
 	(void)err;
-	vm_detach(vm, VM_SUSPENDED, "", job->who, log_op());
+	if (job->idle_s)
+		(void)snprintf(why, sizeof(why),
+			       "suspended after %u s without activity (idle_suspend_s)",
+			       job->idle_s);
+	vm_detach(vm, VM_SUSPENDED, why, job->who, log_op());
 	return 0;
 }
 
@@ -211,6 +216,8 @@ int vm_suspend(struct vm *vm, const char *who, struct op **ret_op, struct error 
 {
 	struct verb_job job = { .verb = VM_VERB_SUSPEND };
 
+	if (streq(who, VM_BY_IDLE))
+		job.idle_s = (uint32_t)vm->row.idle_suspend_s;
 	(void)snprintf(job.who, sizeof(job.who), "%s", who);
 	return vm_submit_verb(vm, "vm.suspend", run_suspend, &job, NULL, ret_op, err);
 }

@@ -69,6 +69,7 @@ struct vm {
 	int wake_fd;      /* eventfd of a worker that waits for the agent or the end; -1: none */
 	bool waking;      /* it starts with the memory that it was suspended with */
 	bool being_ended; /* an operation ends the process and cleans up after it */
+	bool asked_off;   /* its guest has been asked to end; it does so by a reboot */
 	bool limited;     /* its process is in a cgroup of its own */
 	bool agent_up;
 	bool degraded;
@@ -168,6 +169,9 @@ void vm_remove_run_dir(struct vm *vm);
 /* Where the first boot of a VM comes from. */
 enum boot_policy { BOOT_AUTO, BOOT_COLD, BOOT_TEMPLATE };
 
+/* Who asks when the idle clock does. */
+#define VM_BY_IDLE "idle"
+
 /* verb.c */
 struct verb_job {
 	struct vms *vms;
@@ -177,6 +181,7 @@ struct verb_job {
 	bool creating;
 	bool force;
 	const char *reason; /* of a pause; static, may be NULL */
+	uint32_t idle_s;    /* of an end for want of activity; 0: it was asked for */
 	int signo;          /* of a kill; 0: SIGKILL */
 	enum vm_verb verb;
 	enum boot_policy boot;
@@ -239,6 +244,9 @@ void vm_arm_ttl(struct vm *vm);
 void vm_arm_idle(struct vm *vm);
 void vm_holds_free(struct vm *vm);
 int vm_holds_load(struct vms *vms, struct error *err) MUST_USE;
+
+/* restore.c: the reason while its disk is replaced, so that a crash in between can be told. */
+extern const char vm_restoring_reason[];
 
 /* reconcile.c */
 int vms_reconcile(struct vms *vms, struct error *err) MUST_USE;

@@ -135,6 +135,27 @@ class Crash(LifeTest):
         self.server.delete("a")
         self.assert_nothing_left()
 
+    def test_a_restore_that_was_cut_is_told(self):
+        self.server.start()
+        self.boot("a")
+        self.server.must(200, "POST", "/vms/a/kill", wait=60)
+        snapshot = self.server.must(201, "POST", "/vms/a/snapshots", {}, wait=60)
+        for state in ("stopping", "stopped"):
+            self.server.kill()
+            with contextlib.closing(sqlite3.connect(f"{self.home}/state/state.db")) as db:
+                db.execute("UPDATE vms SET reason = 'going back to a snapshot', state = ?", (state,))
+                db.commit()
+            self.server.start()
+            vm = self.server.must(200, "GET", "/vms/a")
+            self.assertEqual("stopped", vm["state"])
+            self.assertIn("the server ended while the VM went back to a snapshot", vm["reason"])
+            self.assertIn("restore it again", vm["reason"])
+        vm = self.server.must(200, "POST", "/vms/a/restore", {"snapshot": snapshot["id"]}, wait=240)
+        self.assertEqual(("running", None), (vm["state"], vm.get("reason")))
+        self.server.delete("a")
+        self.server.must(204, "DELETE", f"/snapshots/{snapshot['id']}")
+        self.assert_nothing_left()
+
     def test_vmm_that_dies_is_noticed(self):
         self.server.start()
         self.boot("a")

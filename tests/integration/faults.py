@@ -596,6 +596,24 @@ class Monitor(Stopped):
             self.server.must(200, "POST", "/vms/a/stop", wait=60)
             self.assertLess(time.monotonic() - begun, 40)
             self.assertEqual("stopped", self.server.state("a"))
+            self.assertEqual("stopped on request; the guest did not power off within 15 s and was killed",
+                             self.server.must(200, "GET", "/vms/a")["reason"])
+        self.server.must(200, "POST", "/vms/a/start", wait=100)
+        self.all_well()
+
+    def test_a_stop_that_is_cancelled(self):
+        vm = self.precious()
+        with self.stopped(vm):
+            accepted = self.server.must(202, "POST", "/vms/a/stop")
+            wait_until(lambda: "guest" in [s["name"] for s in self.server.operation(accepted["id"])["stages"]], "it waits")
+            self.server.call("DELETE", f"/operations/{accepted['id']}")
+            self.assertEqual("cancelled", self.server.wait_operation(accepted["id"])["state"])
+            shown = self.server.must(200, "GET", "/vms/a")
+            self.assertEqual(("running", "running"), (shown["state"], shown["desired"]))
+            self.assertIn("stop was cancelled", shown["reason"])
+        # It has been asked, and does it.
+        wait_until(lambda: self.server.state("a") == "stopped", "the guest is off", 60)
+        self.assertEqual("the guest powered off", self.server.must(200, "GET", "/vms/a")["reason"])
         self.server.must(200, "POST", "/vms/a/start", wait=100)
         self.all_well()
 

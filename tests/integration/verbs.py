@@ -92,6 +92,28 @@ class Verbs(LifeTest):
         self.server.delete("a")
         self.assert_nothing_left()
 
+    def test_stop_of_a_paused_vm(self):
+        self.server.create("a")
+        self.server.run("a", "sh", "-c", "echo kept >/root/file")
+        self.server.must(200, "POST", "/vms/a/pause", wait=60)
+        vm = self.server.must(200, "POST", "/vms/a/stop", wait=60)
+        self.assertEqual(("stopped", "stopped on request"), (vm["state"], vm["reason"]))
+        self.server.must(200, "POST", "/vms/a/start", wait=240)
+        self.assertEqual("kept\n", self.server.run("a", "cat", "/root/file"), "the guest has written it out")
+        self.server.delete("a")
+        self.assert_nothing_left()
+
+    def test_a_cancelled_start_is_not_wanted(self):
+        self.stopped("a")
+        accepted = self.server.must(202, "POST", "/vms/a/start")
+        wait_until(self.server.vmms, "the VMM runs")
+        self.server.call("DELETE", f"/operations/{accepted['id']}")
+        self.assertEqual("cancelled", self.server.wait_operation(accepted["id"])["state"])
+        vm = self.server.must(200, "GET", "/vms/a")
+        self.assertEqual(("stopped", "stopped", "its start was cancelled"), (vm["state"], vm["desired"], vm["reason"]))
+        self.server.delete("a")
+        self.assert_nothing_left()
+
     def test_delete_overtakes_a_start(self):
         accepted = self.server.must(202, "POST", "/vms", {"name": "a", "image": "mini", **SHAPE, "boot": "cold"})
         wait_until(self.server.vmms, "the VMM runs")
@@ -258,6 +280,8 @@ class Verbs(LifeTest):
         self.server.must(404, "DELETE", f"/vms/a/holds/{hold['id']}")
         wait_until(lambda: self.server.state("a") == "stopped", "the idle VM is stopped", 60)
         operations = self.server.must(200, "GET", "/operations")["items"]
+        self.assertEqual("stopped after 2 s without activity (idle_stop_s)",
+                         self.server.must(200, "GET", "/vms/a")["reason"])
         self.assertEqual(["idle"], [o["requested_by"] for o in operations if o["kind"] == "vm.stop"])
         self.server.delete("a")
         self.assert_nothing_left()
@@ -265,6 +289,8 @@ class Verbs(LifeTest):
     def test_idle_suspend_and_what_wakes(self):
         self.server.create("a", idle_stop_s=600, idle_suspend_s=2)
         wait_until(lambda: self.server.state("a") == "suspended", "the idle VM is suspended", 60)
+        self.assertEqual("suspended after 2 s without activity (idle_suspend_s)",
+                         self.server.must(200, "GET", "/vms/a")["reason"])
         self.assertEqual("x\n", self.server.run("a", "echo", "x"), "a command wakes it")
         vm = self.server.must(200, "PATCH", "/vms/a", {"wake": "never"})
         self.assertEqual("never", vm["wake"])
@@ -330,6 +356,10 @@ class Verbs(LifeTest):
         self.server.run("a", "sh", "-c", "(sleep 1; poweroff -f) >/dev/null 2>&1 &")
         wait_until(lambda: self.server.state("a") == "stopped", "the guest is off", 60)
         self.assertEqual("the guest powered off", self.server.must(200, "GET", "/vms/a")["reason"])
+        self.server.must(200, "POST", "/vms/a/start", wait=240)
+        self.server.run("a", "sh", "-c", "(sleep 1; reboot -f) >/dev/null 2>&1 &")
+        wait_until(lambda: self.server.state("a") == "stopped", "the guest is off", 60)
+        self.assertIn("the guest rebooted", self.server.must(200, "GET", "/vms/a")["reason"])
         self.server.delete("a")
         self.assert_nothing_left()
 

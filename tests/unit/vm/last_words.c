@@ -11,21 +11,23 @@ static void test_words(void **state)
 	static const struct {
 		const char *log;
 		bool goodbye;
+		bool reboot;
 		const char *why; /* NULL: no panic */
 	} rows[] = {
-		{ "", false, NULL },
-		{ "\r\n", false, NULL },
-		{ "login:", false, NULL },
-		{ "a\r\n[    2.5] reboot: Power down\r\n\r\n", true, NULL },
-		{ "reboot: Restarting system", true, NULL },
-		{ "reboot: Power down\r\nmore\r\n", false, NULL },
+		{ "", false, false, NULL },
+		{ "\r\n", false, false, NULL },
+		{ "login:", false, false, NULL },
+		{ "a\r\n[    2.5] reboot: Power down\r\n\r\n", true, false, NULL },
+		{ "reboot: Restarting system", true, true, NULL },
+		{ "reboot: Restarting system\r\nreboot: Power down\r\n", true, false, NULL },
+		{ "reboot: Power down\r\nmore\r\n", false, false, NULL },
 		{ "x\r\n[    0.71] Kernel panic - not syncing: System is deadlocked on memory\r\n"
 		  "[    0.72] CPU: 0 PID: 1\r\n",
-		  false, "System is deadlocked on memory" },
-		{ "Kernel panic - not syncing: ", false, "" },
-		{ "Kernel panic - not sync", false, "not sync" },
-		{ "Kernel panic - a\x1b[31m\xff\n", false, "a?[31m?" },
-		{ "Kernel panic - 0123456789012345678901234567890123456789012345", false,
+		  false, false, "System is deadlocked on memory" },
+		{ "Kernel panic - not syncing: ", false, false, "" },
+		{ "Kernel panic - not sync", false, false, "not sync" },
+		{ "Kernel panic - a\x1b[31m\xff\n", false, false, "a?[31m?" },
+		{ "Kernel panic - 0123456789012345678901234567890123456789012345", false, false,
 		  "012345678901234567890123456789012345678" },
 	};
 
@@ -35,6 +37,7 @@ static void test_words(void **state)
 		char why[40] = "untouched";
 
 		assert_int_equal(last_words_goodbye(rows[i].log, len), rows[i].goodbye);
+		assert_int_equal(last_words_reboot(rows[i].log, len), rows[i].reboot);
 		assert_int_equal(last_words_panic(rows[i].log, len, why, sizeof(why)),
 				 rows[i].why != NULL);
 		assert_string_equal(why, rows[i].why ? rows[i].why : "untouched");
