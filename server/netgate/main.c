@@ -73,7 +73,7 @@ static struct net_counters *map_counters(void)
 
 int main(void)
 {
-	struct net_counters *counters;
+	struct net_counters *counters = map_counters();
 	const struct sigaction ignore = { .sa_handler = SIG_IGN };
 	pid_t child;
 	int r;
@@ -82,14 +82,15 @@ int main(void)
 	child = fork();
 	if (child < 0)
 		return 1;
-	if (child > 0)
+	if (child > 0) {
+		/* Whoever waits for us finds it there. */
+		counters->gate = (uint64_t)child;
 		_exit(0);
+	}
 	(void)setsid();
 	(void)prctl(PR_SET_NAME, "banger-netgate");
 	for (int fd = 0; fd < 3; fd++)
 		(void)close(fd);
-	counters = map_counters();
-	(void)close(COUNTERS_FD);
 	r = confine();
 	if (r == 0)
 		relay_run(VMM_FD, PASST_FD, counters);

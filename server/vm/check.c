@@ -17,7 +17,10 @@
 #include "server/vm/network.h"
 #include "server/vm/probe.h"
 #include "server/vm/suspend.h"
+#include "server/vm/user_net.h"
 #include "server/vmm/run_dir.h"
+
+enum { SOON_US = 500 * 1000 };
 
 void vm_tell(struct vm *vm, const char *found, const char *done)
 {
@@ -156,6 +159,8 @@ static void check_process(struct vm *vm)
 		vm_network_close_later(vm);
 	} else if (vm->state == VM_RUNNING || vm->state == VM_PAUSED) {
 		check_files(vm);
+		if (vm->net_ended && is_turn(vm))
+			vm_user_net_renew(vm);
 	}
 }
 
@@ -231,7 +236,14 @@ static void on_check(void *data)
 		/* The wall clock may have been set, or the host have slept, since the timer was. */
 		vm_arm_ttl(vm);
 	}
-	loop_timer_set(vms->check_timer, soon ? VMS_SOON_US : (int64_t)vms->c.check_s * 1000000);
+	loop_timer_set(vms->check_timer, soon ? SOON_US : (int64_t)vms->c.check_s * 1000000);
+}
+
+/* Before the checks begin: the first one does. */
+void vms_check_soon(struct vms *vms)
+{
+	if (vms->check_timer)
+		loop_timer_set(vms->check_timer, SOON_US);
 }
 
 int vms_check_begin(struct vms *vms, struct error *err)
@@ -240,6 +252,6 @@ int vms_check_begin(struct vms *vms, struct error *err)
 
 	if (r < 0)
 		return error_errno(err, r, "timer");
-	loop_timer_set(vms->check_timer, (int64_t)vms->c.check_s * 1000000);
+	loop_timer_set(vms->check_timer, SOON_US);
 	return 0;
 }

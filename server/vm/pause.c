@@ -76,7 +76,7 @@ static int doubt(struct vm *vm, void *data, struct error *err)
 	if (vm->doubt != VM_SURE)
 		return 0;
 	vm->doubt = VM_UNSURE;
-	loop_timer_set(vm->vms->check_timer, VMS_SOON_US);
+	vms_check_soon(vm->vms);
 	return 0;
 }
 

@@ -18,6 +18,7 @@
 #include "server/vm/network.h"
 #include "server/vm/probe.h"
 #include "server/vm/stats.h"
+#include "server/vm/user_net.h"
 #include "server/vm/vm_internal.h"
 #include "server/vmm/cgroup.h"
 
@@ -215,6 +216,7 @@ int vm_attach(struct vm *vm, const struct vmm_driver *driver, struct proc *proc,
 	if (r < 0)
 		return error_errno(err, r, "watch VM '%s'", vm->row.name);
 	open_console(vm);
+	vm_user_net_watch(vm);
 	vm_execs_attach(vm);
 	vm_forwards_attach(vm);
 	vm_touch(vm);
@@ -239,6 +241,7 @@ void vm_detach(struct vm *vm, enum vm_state state, const char *reason, const cha
 	struct error err;
 
 	vm_probe_end(vm);
+	vm_user_net_forget(vm);
 	vm_execs_detach(vm, state == VM_SUSPENDED);
 	vm_forwards_detach(vm);
 	guest = vm->guest;

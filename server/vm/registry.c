@@ -12,6 +12,7 @@
 #include "server/vm/forward_internal.h"
 #include "server/vm/probe.h"
 #include "server/vm/stats.h"
+#include "server/vm/user_net.h"
 #include "server/vm/vm_internal.h"
 
 /* FNV-1a; the keys are names that users choose, but a chain is never longer than max_vms. */
@@ -40,6 +41,7 @@ struct vm *vm_new(struct vms *vms, const struct vm_row *row, struct error *err)
 	(void)snprintf(vm->stored, sizeof(vm->stored), "%s", row->state);
 	vm->proc = PROC_INIT;
 	vm->wake_fd = -1;
+	vm->net_fd = -1;
 	vm->active_us = clock_mono_us();
 	if (vm_state_parse(row->state, &vm->state) < 0 ||
 	    vm_boot_init(vms, row, kernel ? kernel->cmdline : "", &vm->boot, err) < 0) {
@@ -91,6 +93,7 @@ void vm_free(struct vm *vm)
 	vm_forwards_free(vm);
 	guest_free(vm->guest);
 	console_free(vm->console);
+	vm_user_net_forget(vm);
 	loop_fd_remove(vm->exit_source);
 	loop_timer_free(vm->ttl_timer);
 	loop_timer_free(vm->idle_timer);

@@ -35,6 +35,7 @@ enum vm_told {
 	VM_TOLD_GUEST = 1 << 4,   /* runs or stands still against its row */
 	VM_TOLD_LOST = 1 << 5,    /* its VMM was not watched */
 	VM_TOLD_REST = 1 << 6,    /* what should not be there does not go */
+	VM_TOLD_NET = 1 << 7,     /* its user-mode network has ended and has no other yet */
 };
 
 struct vm_exec;
@@ -61,6 +62,9 @@ struct vm {
 
 	struct proc proc;
 	struct loop_fd *exit_source;
+	int net_fd; /* readable once its user-mode network has ended; -1: not watched */
+	struct loop_fd *net_source;
+	bool net_ended;                  /* and the checks are to renew it */
 	const struct vmm_driver *driver; /* of the process */
 	struct guest *guest;
 	struct console *console;
@@ -223,7 +227,7 @@ int vm_end_process(struct op *op, struct verb_job *job, int polite_ms, enum vm_s
 int vm_run_start(struct op *op, void *data, struct error *err);
 
 /* check.c: until the next check, when there is something for it. */
-enum { VMS_SOON_US = 500 * 1000 };
+void vms_check_soon(struct vms *vms);
 /* pause.c: sees to it that the guest of a running VM runs, and that of a paused one stands still.
  */
 int vm_hold_to_row(struct vm *vm, struct error *err) MUST_USE;

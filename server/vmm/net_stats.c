@@ -2,10 +2,13 @@
 #include "server/vmm/net_stats.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -23,7 +26,27 @@ int net_stats_create(int run_fd)
 	autoclose int fd = open_regular_beneath(run_fd, COUNTERS, O_RDWR | O_CREAT | O_TRUNC, 0600);
 	int r = fd < 0 ? fd : write_all(fd, &zero, sizeof(zero));
 
+	if (r == 0 && flock(fd, LOCK_EX | LOCK_NB) < 0)
+		r = -errno;
 	return r < 0 ? r : take_fd(&fd);
+}
+
+/* A number may be another process's by now, but not while the gate still holds its lock. */
+int net_gate_open(int run_fd)
+{
+	autoclose int counters = open_regular_beneath(run_fd, COUNTERS, O_RDONLY, 0);
+	autoclose int pidfd = -1;
+	struct net_counters now;
+
+	if (counters < 0)
+		return counters;
+	if (pread(counters, &now, sizeof(now), 0) != (ssize_t)sizeof(now) || now.gate == 0 ||
+	    now.gate > INT_MAX)
+		return -ENOENT;
+	pidfd = pidfd_open((pid_t)now.gate, 0);
+	if (flock(counters, LOCK_EX | LOCK_NB) == 0)
+		return -ESRCH;
+	return pidfd < 0 ? -EIO : take_fd(&pidfd);
 }
 
 int net_stats_set_tap(int run_fd, const char *tap)

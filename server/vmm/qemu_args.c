@@ -219,8 +219,13 @@ static bool add_net(struct qemu_args *args, const struct qemu_launch *launch)
 		ok = add_option(args, "-netdev", "hubport,id=net0,hubid=0");
 		break;
 	case QEMU_NET_STREAM:
-		ok = add_option(args, "-netdev",
-				"stream,id=net0,server=off,addr.type=fd,addr.str=%d", QEMU_FD_NET);
+		/* The device stays on its port of the hub when what is on the other one ends. */
+		ok = add_option(args, "-netdev", "hubport,id=net0,hubid=0") &&
+		     add_option(args, "-netdev",
+				"stream,id=" QEMU_NET_USER ",server=off,addr.type=fd,addr.str=%d",
+				QEMU_FD_NET) &&
+		     add_option(args, "-netdev",
+				"hubport,id=" QEMU_NET_PORT ",hubid=0,netdev=" QEMU_NET_USER);
 		break;
 	case QEMU_NET_TAP:
 		ok = add_option(args, "-netdev", "tap,id=net0,fd=%d", QEMU_FD_NET);

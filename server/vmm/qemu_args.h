@@ -24,6 +24,10 @@ struct qemu_args {
 	size_t n;
 };
 
+/* The user-mode network and its port of the hub, as QEMU knows them. */
+#define QEMU_NET_USER "user0"
+#define QEMU_NET_PORT "net1"
+
 enum qemu_net {
 	QEMU_NET_NONE,
 	QEMU_NET_CLOSED, /* a device that leads nowhere */

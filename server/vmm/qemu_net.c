@@ -12,6 +12,7 @@
 #include "lib/base/fs.h"
 #include "lib/proc/proc.h"
 #include "server/vmm/net_stats.h"
+#include "server/vmm/qemu_process.h"
 #include "server/vmm/run_dir.h"
 #include "server/vmm/words.h"
 
@@ -147,6 +148,54 @@ static int open_user_net(const struct vmm_config *config, const struct vmm_wait 
 		return error_wrap(err, "user-mode network");
 	*ret_fd = take_fd(&inner.a);
 	return 0;
+}
+
+int qemu_net_watch(const struct vmm_config *config)
+{
+	autoclose int run_fd = run_dir_open(config);
+
+	return run_fd < 0 ? run_fd : net_gate_open(run_fd);
+}
+
+/* What an earlier attempt has taken away or added may be missing or there. */
+static int replace_net(struct qmp *q, int fd, struct error *err)
+{
+	static const char *const old[] = { QEMU_NET_PORT, QEMU_NET_USER };
+	struct error ignored;
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(old) && !q->broken; i++)
+		(void)!qmp_call(q, "netdev_del", json_pack("{s:s}", "id", old[i]), -1, NULL,
+				&ignored);
+	r = qmp_call(q, "getfd", json_pack("{s:s}", "fdname", QEMU_NET_USER), fd, NULL, err);
+	if (r == 0)
+		/* Speaks as a stream does, which would look for the descriptor where no monitor is.
+		 */
+		r = qmp_call(q, "netdev_add",
+			     json_pack("{s:s, s:s, s:s}", "type", "socket", "id", QEMU_NET_USER,
+				       "fd", QEMU_NET_USER),
+			     -1, NULL, err);
+	if (r == 0)
+		r = qmp_call(q, "netdev_add",
+			     json_pack("{s:s, s:s, s:i, s:s}", "type", "hubport", "id",
+				       QEMU_NET_PORT, "hubid", 0, "netdev", QEMU_NET_USER),
+			     -1, NULL, err);
+	return r;
+}
+
+int qemu_net_renew(const struct vmm_config *config, const struct vmm_wait *wait, struct error *err)
+{
+	struct qmp q CLEANUP(qmp_close_p) = QMP_INIT;
+	autoclose int fd = -1;
+	int r;
+
+	if (host_is_offline())
+		return error_set(err, ERR_UNAVAILABLE, "the host has no way out itself");
+	/* Of a monitor that does not answer nothing is kept. */
+	r = qemu_monitor(config, wait, &q, err);
+	if (r == 0)
+		r = open_user_net(config, wait, &fd, err);
+	return r < 0 ? r : replace_net(&q, fd, err);
 }
 
 int qemu_net_probe(const struct vmm_wait *wait, struct error *err)

@@ -17,6 +17,14 @@ int qemu_net_open(const struct vmm_config *config, const struct vmm_wait *wait,
 		  enum qemu_net *ret_net, int *ret_fd, struct error *err) MUST_USE;
 
 /*
+ * What driver->renew_user_net and driver->watch_user_net do (vmm.h). The guest's device hangs on a
+ * hub, so that another network can take the place of the one that has ended.
+ */
+int qemu_net_renew(const struct vmm_config *config, const struct vmm_wait *wait,
+		   struct error *err) MUST_USE;
+int qemu_net_watch(const struct vmm_config *config) MUST_USE;
+
+/*
  * Starts passt for a moment. It makes a sandbox of its own for itself, which a container, a chroot
  * or a hardened kernel may refuse.
  */

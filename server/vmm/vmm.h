@@ -139,6 +139,16 @@ struct vmm_driver {
 	 */
 	int (*probe_user_net)(const struct vmm_wait *wait, struct error *err);
 
+	/*
+	 * Any thread, never blocks: a descriptor, the caller's, that is readable once the user-mode
+	 * network of a running VM has ended. -ESRCH: it has; -ENOENT: it has none that can be
+	 * renewed. NULL without VMM_CAP_USER_NET.
+	 */
+	int (*watch_user_net)(const struct vmm_config *config);
+	/* Gives it another one. The guest's device stays; what was connected is not any more. */
+	int (*renew_user_net)(const struct vmm_config *config, const struct vmm_wait *wait,
+			      struct error *err);
+
 	/* Starts the VMM with the guest running. *ret_proc is the caller's. */
 	int (*start)(const struct vmm_config *config, const struct vmm_wait *wait,
 		     struct proc *ret_proc, struct error *err);

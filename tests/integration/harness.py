@@ -95,6 +95,7 @@ class Server:
         self.home = home
         self.args = list(args)
         self.env = dict(env or {})
+        self.program = SERVER
         self.process = None
         self.killed = False
         self.socket = f"{home}/run/server.sock"
@@ -103,7 +104,7 @@ class Server:
     # --- life ---
 
     def spawn(self, extra_args=(), extra_env=None):
-        command = [SERVER, "--home", self.home, "--no-tcp", "--agent", AGENT]
+        command = [self.program, "--home", self.home, "--no-tcp", "--agent", AGENT]
         self.killed = False
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(command + self.args + list(extra_args), stdin=subprocess.DEVNULL,
