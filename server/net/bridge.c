@@ -17,6 +17,18 @@ int bridge_plan(const struct helper_client *helper, struct address_plan *ret_pla
 	return 0;
 }
 
+/* One that an earlier life of the VM left behind goes first; its rules are replaced in any case. */
+static int make_tap(const struct helper_client *helper, const struct helper_tap *tap,
+		    struct bridge_port *port, struct error *err)
+{
+	int r = helper_tap_create(helper, tap, &port->tap_fd, port->tap_name, err);
+
+	if (r == 0 || err->code != ERR_BUSY)
+		return r;
+	r = helper_tap_delete(helper, tap->vm_id, tap->address, err);
+	return r < 0 ? r : helper_tap_create(helper, tap, &port->tap_fd, port->tap_name, err);
+}
+
 int bridge_attach(const struct helper_client *helper, const struct bridge_vm *vm, bool open,
 		  bool persist, struct bridge_port *ret_port, struct error *err)
 {
@@ -30,11 +42,9 @@ int bridge_attach(const struct helper_client *helper, const struct bridge_vm *vm
 	struct bridge_port port = BRIDGE_PORT_INIT;
 	int r = bridge_plan(helper, &port.plan, err);
 
-	if (r == 0)
-		r = helper_tap_delete(helper, vm->id, vm->address, err);
 	address_mac(vm->address, tap.mac);
 	if (r == 0)
-		r = helper_tap_create(helper, &tap, &port.tap_fd, port.tap_name, err);
+		r = make_tap(helper, &tap, &port, err);
 	if (r < 0)
 		return error_wrap(err, "bridge network of VM %s", vm->id);
 	memcpy(port.mac, tap.mac, sizeof(port.mac));

@@ -236,7 +236,7 @@ static void attach_and_detach(void **state)
 
 	(void)state;
 	assert_int_equal(bridge_attach(&t.client, &vm, false, false, &port, &err), 0);
-	assert_string_equal(host.did, "rules;guest-;guest+nat;tap+ bgr456789abcdef;");
+	assert_string_equal(host.did, "rules;guest+nat;tap+ bgr456789abcdef;");
 	assert_string_equal(port.tap_name, "bgr456789abcdef");
 	assert_true(port.tap_fd >= 0 && fcntl(port.tap_fd, F_GETFD) == FD_CLOEXEC);
 	assert_string_equal(address_format_mac(port.mac, text), "02:62:0a:d1:00:05");
@@ -333,7 +333,7 @@ static void refusals_say_what_to_do(void **state)
 	assert_int_equal(err.code, ERR_UNAVAILABLE);
 	assert_int_equal(bridge_attach(&t.client, &vm, false, false, &port, &err), -EINVAL);
 	assert_int_equal(err.code, ERR_INVALID);
-	assert_non_null(strstr(err.msg, "bridge network of VM " ID ": tap.delete: not a guest"));
+	assert_non_null(strstr(err.msg, "bridge network of VM " ID ": tap.create: not a guest"));
 	assert_int_equal(port.tap_fd, -1);
 	host.run_result = -EIO;
 	assert_int_equal(helper_dns_route(&t.client, 42069, &err), -EIO);
