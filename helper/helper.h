@@ -129,6 +129,9 @@ int run_cgroup_remove(struct helper *h, struct call *call);
 int run_vm_launch(struct helper *h, struct call *call);
 int run_jail_remove(struct helper *h, struct call *call);
 
+/* Writes a control file of a cgroup's folder: 0 or -errno. */
+int cgroup_write(int dir_fd, const char *file, const char *text) MUST_USE;
+
 /* --- text for nft (nft.c): fixed words and checked numbers; `text` of NFT_TEXT_MAX bytes --- */
 
 void nft_base(const struct config *config, char *text);
@@ -147,10 +150,9 @@ void nft_nat(const struct config *config, uint32_t address, bool on, char *text)
 /* Capabilities down to HELPER_CAPABILITIES, no new privileges, system call filter. -errno. */
 int confine(void) MUST_USE;
 
-struct server;
 /* The listening socket at config->socket: 0600, the owner's. -errno. */
 int server_listen(const struct config *config) MUST_USE;
-/* Serves until a byte can be read from `stop_fd`. -errno. */
+/* Serves until SIGTERM or SIGINT comes to `signal_fd`. -errno. */
 int server_run(struct helper *h, int listen_fd, int signal_fd) MUST_USE;
 /* Reads, checks and answers one datagram of a connection. 0, or -errno: the connection is to end.
  */

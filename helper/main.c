@@ -198,30 +198,29 @@ static void find_unit(struct helper *h)
 	}
 }
 
-static int put(int dir_fd, const char *file, const char *text)
-{
-	autoclose int fd = open_beneath(dir_fd, file, O_WRONLY, 0);
-
-	return fd < 0 ? fd : write_all(fd, text, strlen(text));
-}
-
-/* The service's cgroup on cgroup v2, with ourselves in a leaf, so that VMs can have limits. */
-static void enter_cgroup(struct helper *h)
+/* The service's own cgroup on cgroup v2; a negative errno: there is none. */
+static int open_unit(const struct helper *h)
 {
 	autoclose int root = open("/sys/fs/cgroup", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	autoclose int unit = -1;
-	autoclose int leaf = -1;
 	struct statfs fs;
 
 	if (!h->unit_path[0] || root < 0 || fstatfs(root, &fs) < 0 ||
 	    fs.f_type != CGROUP2_SUPER_MAGIC)
-		return;
-	unit = open_beneath(root, h->unit_path + 1, O_RDONLY | O_DIRECTORY, 0);
+		return -ENOENT;
+	return open_beneath(root, h->unit_path + 1, O_RDONLY | O_DIRECTORY, 0);
+}
+
+/* With ourselves in a leaf of it, so that VMs can have limits. */
+static void enter_cgroup(struct helper *h)
+{
+	autoclose int unit = open_unit(h);
+	autoclose int leaf = -1;
+
 	if (unit < 0)
 		return;
 	leaf = open_subdir(unit, "helper", 0755);
-	if (leaf < 0 || put(leaf, "cgroup.procs", "0") < 0 ||
-	    put(unit, "cgroup.subtree_control", "+cpu +memory +pids") < 0) {
+	if (leaf < 0 || cgroup_write(leaf, "cgroup.procs", "0") < 0 ||
+	    cgroup_write(unit, "cgroup.subtree_control", "+cpu +memory +pids") < 0) {
 		log_warn("no limits for VMs: the service's cgroup is not delegated");
 		return;
 	}
@@ -231,14 +230,10 @@ static void enter_cgroup(struct helper *h)
 /* Before a restart: a cgroup that hands controllers down can't take systemd's new main process. */
 static int release_cgroup(const struct helper *h)
 {
-	autoclose int root = open("/sys/fs/cgroup", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	autoclose int unit = -1;
+	autoclose int unit = open_unit(h);
 
-	if (!h->unit_path[0] || root < 0)
-		return 0;
-	unit = open_beneath(root, h->unit_path + 1, O_RDONLY | O_DIRECTORY, 0);
 	if (unit >= 0)
-		(void)put(unit, "cgroup.subtree_control", "-cpu -memory -pids");
+		(void)!cgroup_write(unit, "cgroup.subtree_control", "-cpu -memory -pids");
 	return 0;
 }
 
@@ -246,10 +241,10 @@ static int stage_bind(struct helper *h, int *ret_listen)
 {
 	h->root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	h->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	/* main() has set it. NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
-	h->jail_fd = open_beneath(h->root_fd, h->config->jail_dir + 1, O_RDONLY | O_DIRECTORY, 0);
 	if (h->root_fd < 0 || h->proc_fd < 0)
 		return -errno;
+	/* main() has set it. NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
+	h->jail_fd = open_beneath(h->root_fd, h->config->jail_dir + 1, O_RDONLY | O_DIRECTORY, 0);
 	if (h->jail_fd < 0)
 		log_info("no folder %s (errno %d): no jails", h->config->jail_dir, -h->jail_fd);
 	enter_cgroup(h);

@@ -19,7 +19,7 @@ static void cgroup_name(const char id[HELPER_ID_LEN], char *name, size_t size)
 	(void)snprintf(name, size, "vm-%.16s", id);
 }
 
-static int write_control(int dir_fd, const char *file, const char *text)
+int cgroup_write(int dir_fd, const char *file, const char *text)
 {
 	autoclose int fd = open_beneath(dir_fd, file, O_WRONLY, 0);
 
@@ -35,7 +35,7 @@ static int write_limit(int dir_fd, const char *file, uint64_t value, const char 
 		(void)snprintf(text, sizeof(text), "%" PRIu64 "%s", value, suffix);
 	else
 		(void)snprintf(text, sizeof(text), "max%s", suffix);
-	return write_control(dir_fd, file, text);
+	return cgroup_write(dir_fd, file, text);
 }
 
 int run_cgroup_create(struct helper *h, struct call *call)
@@ -153,7 +153,7 @@ static void join_cgroup(const struct helper *h, const char *id, pid_t pid)
 		return;
 	(void)snprintf(path, sizeof(path), "vm-%.16s/cgroup.procs", id);
 	(void)snprintf(text, sizeof(text), "%d", (int)pid);
-	(void)write_control(h->cgroup_fd, path, text);
+	(void)!cgroup_write(h->cgroup_fd, path, text);
 }
 
 int run_vm_launch(struct helper *h, struct call *call)
