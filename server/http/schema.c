@@ -235,7 +235,8 @@ static const char *nearest(const struct schema *s, const char *name)
 		if (strlen(name) >= 3 && str_has_prefix(known, name))
 			return known;
 		d = distance(name, known);
-		if (d < best_distance && d < strlen(known)) {
+		/* As many letters have to stay as change. */
+		if (d < best_distance && 2 * d <= strlen(name) && d < strlen(known)) {
 			best = known;
 			best_distance = d;
 		}
