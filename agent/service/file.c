@@ -14,8 +14,13 @@
 
 #include "lib/base/cleanup.h"
 #include "lib/base/fs.h"
+#include "lib/link/protocol.h"
 
-enum { READ_MAX = 64 * 1024, HEADERS = 9, NUMBER = 32 };
+enum {
+	READ_MAX = 32 * 1024 - LINK_FRAME_HEAD, /* with its header, one write to the link */
+	HEADERS = 9,
+	NUMBER = 32,
+};
 
 #define FILES_PREFIX "/files/"
 
@@ -98,44 +103,48 @@ static size_t describe(const struct stat *st, bool made_up, struct link_header h
 /* --- read --- */
 
 struct reading {
-	struct link_stream *stream;
 	int fd;
 	uint64_t at;
-	uint64_t left; /* UINT64_MAX: all there is */
+	uint64_t left; /* of what has not been read; UINT64_MAX: all there is */
+	uint8_t *first;
+	size_t len; /* bytes at hand */
+	uint8_t head[LINK_FRAME_HEAD];
+	uint8_t bytes[READ_MAX];
 };
 
-static void read_push(void *data)
+static ssize_t read_lend(void *data, uint8_t **ret_bytes, bool *ret_end)
 {
 	struct reading *reading = data;
-	uint8_t bytes[READ_MAX];
 
-	while (reading->left > 0) {
-		size_t room = link_stream_room(reading->stream);
-		size_t len = room < sizeof(bytes) ? room : sizeof(bytes);
+	if (reading->len == 0 && reading->left > 0) {
+		size_t max = reading->left < READ_MAX ? (size_t)reading->left : READ_MAX;
 		ssize_t n;
 
-		if (len == 0) {
-			link_stream_want_room(reading->stream);
-			return;
-		}
-		len = reading->left < len ? (size_t)reading->left : len;
-		n = pread(reading->fd, bytes, len, (off_t)reading->at);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n == 0 && reading->left == UINT64_MAX)
-			break;
-		if (n <= 0) { /* shorter than announced: the reader has to know */
-			link_stream_reset(reading->stream);
-			close_keep_errno(reading->fd);
-			free(reading);
-			return;
-		}
-		(void)link_stream_write(reading->stream, bytes, (size_t)n);
+		do
+			n = pread(reading->fd, reading->bytes, max, (off_t)reading->at);
+		while (n < 0 && errno == EINTR);
+		/* Shorter than announced: the reader has to know. */
+		if (n < 0 || (n == 0 && reading->left != UINT64_MAX))
+			return -1;
+		reading->first = reading->bytes;
+		reading->len = (size_t)n;
 		reading->at += (uint64_t)n;
-		if (reading->left != UINT64_MAX)
+		if (n == 0)
+			reading->left = 0;
+		else if (reading->left != UINT64_MAX)
 			reading->left -= (uint64_t)n;
 	}
-	link_stream_finish(reading->stream);
+	*ret_bytes = reading->first;
+	*ret_end = reading->left == 0;
+	return (ssize_t)reading->len;
+}
+
+static void read_taken(void *data, size_t len)
+{
+	struct reading *reading = data;
+
+	reading->first += len;
+	reading->len -= len;
 }
 
 static void read_closed(void *data, const char *why)
@@ -147,7 +156,9 @@ static void read_closed(void *data, const char *why)
 	free(reading);
 }
 
-static const struct link_stream_ops read_ops = { .writable = read_push, .closed = read_closed };
+static const struct link_stream_ops read_ops = { .lend = read_lend,
+						 .taken = read_taken,
+						 .closed = read_closed };
 
 static void send_from(struct link_stream *stream, int fd, const struct link_header *headers,
 		      size_t n, uint64_t at, uint64_t left)
@@ -160,9 +171,11 @@ static void send_from(struct link_stream *stream, int fd, const struct link_head
 		link_stream_reset(stream);
 		return;
 	}
-	*reading = (struct reading){ .stream = stream, .fd = fd, .at = at, .left = left };
+	reading->fd = fd;
+	reading->at = at;
+	reading->left = left;
+	reading->first = reading->bytes;
 	link_stream_set_ops(stream, &read_ops, reading);
-	read_push(reading);
 }
 
 /* All of it, whatever range was asked for. */

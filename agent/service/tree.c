@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Trees as tar streams. The packing and unpacking is done by a process of its own, which may block,
- * run out of disk or be fed nonsense without holding up anybody; bytes go through a pipe.
+ * run out of disk or be fed nonsense without holding up anybody; bytes go through a ring.
  */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -14,30 +15,39 @@
 #include <unistd.h>
 
 #include "agent/service/file.h"
-#include "agent/service/pump.h"
+#include "agent/service/ring.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/fs.h"
+#include "lib/link/protocol.h"
 #include "lib/tar/tar.h"
 
 #define TAR_PREFIX "/tar/"
 
-enum { PIPE_SIZE = 256 * 1024 };
+enum {
+	/* The ring is told of as much at once, so that both sides find something to do. */
+	PIECE = 128 * 1024,
+	/* While it is free the peer may send: a paused stream holds no more than its window. */
+	ROOM_MIN = LINK_STREAM_WINDOW,
+};
+static_assert(RING_SIZE >= 3 * ROOM_MIN, "the ring is never full of what one window lets in");
 
 struct tree {
 	struct agent *agent;
 	struct link_stream *stream; /* NULL: gone */
 	bool unpack;
-	bool moved; /* all bytes have gone through the pipe */
+	bool paused; /* the stream is, until there is room */
 	bool reaped;
 	int status;
 	pid_t pid;
 	int why_fd; /* the process says here why it failed */
-	struct pump pump;
+	struct ring ring;
+	struct loop_fd *source; /* of the ring's bell */
 };
 
 static void tree_free(struct tree *t)
 {
-	pump_done(&t->pump);
+	loop_fd_remove(t->source);
+	ring_done(&t->ring);
 	close_keep_errno(t->why_fd);
 	free(t);
 }
@@ -53,26 +63,12 @@ static void reply_failure(struct tree *t)
 	agent_reply_error(t->stream, &err);
 }
 
-/* When the process has ended and its bytes have gone: the end of the request. */
-static void check_over(struct tree *t)
+static void resume(struct tree *t)
 {
-	if (!t->reaped || (!t->moved && t->stream && !t->unpack))
+	if (!t->paused)
 		return;
-	if (!t->stream) {
-		tree_free(t);
-		return;
-	}
-	if (!t->unpack && t->status == 0) {
-		link_stream_finish(t->stream); /* freed when it is closed */
-		return;
-	}
-	if (!t->unpack)
-		link_stream_reset(t->stream);
-	else if (t->status == 0)
-		agent_reply_json(t->stream, 200, json_object());
-	else
-		reply_failure(t);
-	tree_free(t);
+	t->paused = false;
+	link_stream_resume(t->stream);
 }
 
 static void on_process_ended(void *data, int status)
@@ -81,23 +77,60 @@ static void on_process_ended(void *data, int status)
 
 	t->reaped = true;
 	t->status = status;
-	check_over(t);
+	if (!t->stream) {
+		tree_free(t);
+		return;
+	}
+	if (!t->unpack && status == 0) {
+		link_stream_lent(t->stream); /* up to the end; freed when the stream is closed */
+		return;
+	}
+	if (!t->unpack) {
+		link_stream_reset(t->stream);
+	} else {
+		resume(t); /* what still comes is dropped */
+		if (status == 0)
+			agent_reply_json(t->stream, 200, json_object());
+		else
+			reply_failure(t);
+	}
+	tree_free(t);
 }
 
-static void on_moved(void *data, int error)
+/* The process has taken, or made, some. */
+static void on_bell(void *data, uint32_t events)
 {
 	struct tree *t = data;
 
-	(void)error; /* the process tells the reason */
-	t->moved = true;
-	check_over(t);
+	(void)events;
+	if (!ring_answer(&t->ring))
+		loop_fd_remove(TAKE_PTR(t->source));
+	if (!t->stream)
+		return;
+	if (!t->unpack)
+		link_stream_lent(t->stream);
+	else if (t->paused && !ring_want_room(&t->ring, ROOM_MIN))
+		resume(t);
 }
 
 static bool on_data(void *data, const uint8_t *bytes, size_t len)
 {
 	struct tree *t = data;
 
-	return pump_data(&t->pump, bytes, len);
+	while (len > 0 && !t->reaped) {
+		uint8_t *space;
+		size_t n = ring_space(&t->ring, &space);
+
+		n = n < len ? n : len;
+		assert(n > 0);
+		memcpy(space, bytes, n);
+		ring_written(&t->ring, n);
+		bytes += n;
+		len -= n;
+	}
+	t->paused =
+		!t->reaped && ring_room(&t->ring) < ROOM_MIN && ring_want_room(&t->ring, ROOM_MIN);
+	return !t->paused;
 }
 
 static void on_end(void *data)
@@ -105,14 +138,25 @@ static void on_end(void *data)
 	struct tree *t = data;
 
 	if (t->unpack)
-		pump_end(&t->pump);
+		ring_end(&t->ring);
 }
 
-static void on_writable(void *data)
+static ssize_t on_lend(void *data, uint8_t **ret_bytes, bool *ret_end)
+{
+	struct tree *t = data;
+	size_t n = ring_bytes(&t->ring, ret_bytes);
+
+	if (n == 0 && !ring_want_bytes(&t->ring))
+		n = ring_bytes(&t->ring, ret_bytes);
+	*ret_end = n == 0 && ring_is_over(&t->ring);
+	return (ssize_t)n;
+}
+
+static void on_taken(void *data, size_t len)
 {
 	struct tree *t = data;
 
-	pump_writable(&t->pump);
+	ring_read(&t->ring, len);
 }
 
 static void on_closed(void *data, const char *why)
@@ -121,16 +165,14 @@ static void on_closed(void *data, const char *why)
 
 	(void)why;
 	t->stream = NULL;
-	if (t->reaped) {
+	if (t->reaped)
 		tree_free(t);
-		return;
-	}
-	pump_done(&t->pump);
-	(void)kill(t->pid, SIGKILL);
+	else
+		(void)kill(t->pid, SIGKILL);
 }
 
 static const struct link_stream_ops tree_ops = {
-	.data = on_data, .end = on_end, .writable = on_writable, .closed = on_closed
+	.data = on_data, .end = on_end, .lend = on_lend, .taken = on_taken, .closed = on_closed
 };
 
 /* --- the process --- */
@@ -140,12 +182,53 @@ struct job {
 	bool root; /* the image's way: see tar_write_root() */
 	int dir_fd;
 	const char *name; /* of a single file; NULL: all of the folder */
-	int pipe_fd;
 	int why_fd;
+	struct ring ring;
+	size_t lent; /* bytes of the ring that the unpacking has at hand */
 };
 
-__attribute__((noreturn)) static void run_job(const struct job *job)
+static ssize_t job_next(void *data, const uint8_t **ret_bytes)
 {
+	struct job *job = data;
+	uint8_t *bytes;
+	size_t n;
+	int r;
+
+	ring_read(&job->ring, job->lent);
+	job->lent = 0;
+	r = ring_await_bytes(&job->ring);
+	if (r < 0)
+		return r;
+	n = ring_bytes(&job->ring, &bytes);
+	*ret_bytes = bytes;
+	job->lent = n < PIECE ? n : PIECE;
+	return (ssize_t)job->lent;
+}
+
+static ssize_t job_room(void *data, uint8_t **ret_room)
+{
+	struct job *job = data;
+	int r = ring_await_room(&job->ring);
+	size_t n;
+
+	if (r < 0)
+		return r;
+	n = ring_space(&job->ring, ret_room);
+	return (ssize_t)(n < PIECE ? n : PIECE);
+}
+
+static int job_filled(void *data, size_t len)
+{
+	struct job *job = data;
+
+	ring_written(&job->ring, len);
+	return 0;
+}
+
+__attribute__((noreturn)) static void run_job(struct job *job)
+{
+	const struct tar_source source = { .next = job_next, .data = job };
+	const struct tar_sink sink = { .room = job_room, .filled = job_filled, .data = job };
 	struct error err = ERROR_INIT;
 	sigset_t none;
 	int r;
@@ -154,37 +237,35 @@ __attribute__((noreturn)) static void run_job(const struct job *job)
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)umask(0);
 	if (job->unpack)
-		r = tar_read(job->pipe_fd, job->dir_fd, TAR_KEEP_OWNER, &err);
-	else if (job->name)
-		r = tar_write_file(job->pipe_fd, job->dir_fd, job->name, &err);
-	else if (job->root)
-		r = tar_write_root(job->pipe_fd, job->dir_fd, &err);
+		r = tar_read_from(&source, job->dir_fd, TAR_KEEP_OWNER, &err);
 	else
-		r = tar_write_folder(job->pipe_fd, job->dir_fd, TAR_KEEP_OWNER, &err);
+		r = tar_write_into(&sink, job->dir_fd, job->name, job->root, &err);
 	if (r < 0)
 		(void)!write(job->why_fd, &err, sizeof(err));
+	else if (!job->unpack)
+		ring_end(&job->ring);
 	_exit(r < 0 ? 1 : 0);
 }
 
-/* The process holds no more of our descriptors than it needs: it must not keep links or pipes open.
+/* The process holds no more of our descriptors than it needs: it must not keep links or bells open.
  */
 static int move_fds(struct job *job)
 {
 	int dir_fd = dup2(job->dir_fd, 3) < 0 ? -1 : 3;
 
-	/* Both pipes are above the folder's descriptor, which was opened first. */
-	if (dir_fd < 0 || dup2(job->pipe_fd, 4) < 0 || dup2(job->why_fd, 5) < 0 ||
+	/* The others are above the folder's descriptor, which was opened first. */
+	if (dir_fd < 0 || dup2(job->ring.bell, 4) < 0 || dup2(job->why_fd, 5) < 0 ||
 	    close_range(6, ~0U, 0) < 0)
 		return -1;
 	job->dir_fd = 3;
-	job->pipe_fd = 4;
+	job->ring.bell = 4;
 	job->why_fd = 5;
 	return 0;
 }
 
 static int spread_fds(struct job *job)
 {
-	int *fds[] = { &job->dir_fd, &job->pipe_fd, &job->why_fd };
+	int *fds[] = { &job->dir_fd, &job->ring.bell, &job->why_fd };
 
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
 		*fds[i] = fcntl(*fds[i], F_DUPFD_CLOEXEC, 6);
@@ -196,20 +277,19 @@ static int spread_fds(struct job *job)
 
 static int start_job(struct tree *t, struct job *job)
 {
-	int data[2] = { -1, -1 };
 	int why[2] = { -1, -1 };
-	int ours;
+	int bell;
+	int r = ring_new(&t->ring, job->unpack ? 0 : LINK_FRAME_HEAD, &bell);
 
-	if (pipe2(data, O_CLOEXEC) < 0 || pipe2(why, O_CLOEXEC) < 0) {
-		int r = -errno;
-
-		close_keep_errno(data[0]);
-		close_keep_errno(data[1]);
+	if (r < 0)
 		return r;
+	if (pipe2(why, O_CLOEXEC) < 0) {
+		close_keep_errno(bell);
+		return -errno;
 	}
-	ours = job->unpack ? data[1] : data[0];
-	(void)fcntl(ours, F_SETPIPE_SZ, PIPE_SIZE);
-	job->pipe_fd = job->unpack ? data[0] : data[1];
+	(void)fcntl(why[0], F_SETFL, O_NONBLOCK);
+	t->why_fd = why[0];
+	job->ring = (struct ring){ .memory = t->ring.memory, .bell = bell };
 	job->why_fd = why[1];
 	t->pid = fork();
 	if (t->pid == 0) {
@@ -217,17 +297,12 @@ static int start_job(struct tree *t, struct job *job)
 			_exit(1);
 		run_job(job);
 	}
-	close_keep_errno(job->pipe_fd);
+	close_keep_errno(bell);
 	close_keep_errno(why[1]);
-	(void)fcntl(ours, F_SETFL, O_NONBLOCK);
-	(void)fcntl(why[0], F_SETFL, O_NONBLOCK);
-	t->why_fd = why[0];
-	pump_init(&t->pump, t->agent->loop, t->stream, job->unpack ? ours : -1,
-		  job->unpack ? -1 : ours);
-	t->pump.to_done = on_moved;
-	t->pump.from_done = on_moved;
-	t->pump.data = t;
-	return t->pid < 0 ? -EAGAIN : agent_child_add(t->agent, t->pid, on_process_ended, t);
+	if (t->pid < 0)
+		return -EAGAIN;
+	r = loop_fd_add(t->agent->loop, t->ring.bell, EPOLLIN, on_bell, t, &t->source);
+	return r < 0 ? r : agent_child_add(t->agent, t->pid, on_process_ended, t);
 }
 
 /* --- requests --- */
@@ -241,7 +316,7 @@ static void tree_request(struct agent *agent, struct link_stream *stream, struct
 	if (r == 0) {
 		*t = (struct tree){ .agent = agent, .stream = stream, .unpack = job->unpack };
 		t->why_fd = -1;
-		pump_init(&t->pump, agent->loop, stream, -1, -1);
+		t->ring.bell = -1;
 		r = start_job(t, job);
 	}
 	if (r < 0) {
@@ -256,9 +331,7 @@ static void tree_request(struct agent *agent, struct link_stream *stream, struct
 	if (link_stream_reply(stream, 200, NULL, 0, true) < 0) {
 		link_stream_reset(stream);
 		on_closed(t, "no memory");
-		return;
 	}
-	pump_start(&t->pump);
 }
 
 void tree_get(struct agent *agent, struct link_stream *stream)

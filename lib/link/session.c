@@ -8,10 +8,12 @@
  *
  * Connection-level flow control is switched off in effect: its window is large and is given back
  * as bytes come in. Streams have their own windows, given back as their reader takes the bytes, so
- * the memory that a peer can fill is LINK_STREAMS_MAX * LINK_STREAM_WINDOW.
+ * the memory that a peer can fill is LINK_STREAMS_MAX * LINK_STREAM_WINDOW, and LINK_STREAMS_WIDE *
+ * LINK_STREAM_WINDOW_WIDE for those that carry much.
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "lib/base/cleanup.h"
@@ -19,11 +21,22 @@
 #include "lib/link/session_internal.h"
 
 enum {
-	READ_SIZE = 32 * 1024,
-	READ_ROUNDS = 16,     /* reads in a row before other sources get their turn */
-	WRITE_ROUNDS = 32,    /* the same for writes */
-	OUT_MARK = 48 * 1024, /* bytes of frames made ahead of the descriptor */
+	/*
+	 * One read of a virtio-serial port gives what is left of one of the guest kernel's buffers,
+	 * a page. So a read asks for so many pieces of that size, which the kernel fills one by
+	 * one.
+	 */
+	PIECE = 4096,
+	PIECES = 16,
+	READ_ROUNDS = 4,         /* reads in a row before other sources get their turn */
+	WRITE_TURN = 128 * 1024, /* bytes written in a row before they do */
+	WRITE_ROUNDS = 32,       /* the same for whatever is small */
+	/* A frame of this size goes to the descriptor as it is; smaller ones are gathered first. */
+	LARGE_FRAME = 4096,
+	OUT_MARK = 32 * 1024, /* bytes of frames made ahead of the descriptor */
 	OUT_MAX = 256 * 1024,
+	/* With its header, a frame of data is what a virtio-serial port takes in one write. */
+	FRAME_DATA = 32 * 1024 - LINK_FRAME_HEAD,
 	CONNECTION_WINDOW = 1 << 30,
 };
 
@@ -92,34 +105,69 @@ static void session_fail(struct link_session *s, const char *why, const uint8_t 
 
 /* --- the descriptor --- */
 
-/* Frames from nghttp2 into the buffer. Returns 1 at the mark, 0 when there are no more. */
-static int make_frames(struct link_session *s)
+/* How much the descriptor took; `blocked` says that it takes no more. */
+static ssize_t write_some(struct link_session *s, const uint8_t *bytes, size_t len)
 {
-	while (buf_len(&s->out) < OUT_MARK) {
-		const uint8_t *bytes;
-		ssize_t n = nghttp2_session_mem_send(s->h2, &bytes);
+	size_t at = 0;
 
-		if (n == 0)
-			return 0;
-		if (n < 0 || buf_append(&s->out, bytes, (size_t)n) < 0)
-			return -ENOMEM;
-	}
-	return 1;
-}
-
-static int write_out(struct link_session *s)
-{
-	while (buf_len(&s->out) > 0 && !s->blocked) {
-		ssize_t n = write(s->fd, buf_bytes(&s->out), buf_len(&s->out));
+	while (at < len && !s->blocked) {
+		ssize_t n = write(s->fd, bytes + at, len - at);
 
 		if (n > 0)
-			buf_consume(&s->out, (size_t)n);
+			at += (size_t)n;
 		else if (n < 0 && errno == EAGAIN)
 			s->blocked = true;
 		else if (n < 0 && errno != EINTR)
 			return -errno;
 	}
-	return 0;
+	s->turn += at;
+	return (ssize_t)at;
+}
+
+static int write_out(struct link_session *s)
+{
+	ssize_t n = write_some(s, buf_bytes(&s->out), buf_len(&s->out));
+
+	if (n > 0)
+		buf_consume(&s->out, (size_t)n);
+	return n < 0 ? (int)n : 0;
+}
+
+int session_send(struct link_session *s, const uint8_t *bytes, size_t len)
+{
+	ssize_t n = 0;
+
+	if (len >= LARGE_FRAME) {
+		int r = write_out(s);
+
+		n = r < 0 ? r : buf_len(&s->out) == 0 ? write_some(s, bytes, len) : 0;
+	}
+	if (n >= 0 && buf_append(&s->out, bytes + n, len - (size_t)n) < 0)
+		n = -ENOMEM;
+	s->error = n < 0 ? (int)n : 0;
+	return s->error;
+}
+
+bool session_may_send(const struct link_session *s)
+{
+	return buf_len(&s->out) < OUT_MARK && s->turn < WRITE_TURN;
+}
+
+/* Frames from nghttp2 to the descriptor, or the buffer. Returns 1 when there may be more. */
+static int make_frames(struct link_session *s)
+{
+	while (session_may_send(s)) {
+		const uint8_t *bytes;
+		ssize_t n = nghttp2_session_mem_send(s->h2, &bytes);
+
+		if (n == 0)
+			return !session_may_send(s);
+		if (n < 0)
+			return s->error < 0 ? s->error : -ENOMEM;
+		if (session_send(s, bytes, (size_t)n) < 0)
+			return s->error;
+	}
+	return 1;
 }
 
 /* One round; returns 1 when another is needed. */
@@ -149,7 +197,8 @@ static void session_flush(struct link_session *s)
 		return;
 	session_enter(s);
 	s->locked = true;
-	for (int i = 0; i < WRITE_ROUNDS && r == 1; i++)
+	s->turn = 0;
+	for (int i = 0; i < WRITE_ROUNDS && r == 1 && s->turn < WRITE_TURN; i++)
 		r = send_round(s);
 	s->locked = false;
 	if (r == 1)
@@ -216,8 +265,13 @@ void link_session_feed(struct link_session *s, const void *bytes, size_t len)
 /* True when there may be more to read at once. */
 static bool read_in(struct link_session *s)
 {
-	uint8_t bytes[READ_SIZE];
-	ssize_t n = read(s->fd, bytes, sizeof(bytes));
+	uint8_t bytes[PIECES * PIECE];
+	struct iovec pieces[PIECES];
+	ssize_t n;
+
+	for (size_t i = 0; i < PIECES; i++)
+		pieces[i] = (struct iovec){ bytes + i * PIECE, PIECE };
+	n = readv(s->fd, pieces, PIECES);
 
 	if (n > 0) {
 		link_session_feed(s, bytes, (size_t)n);
@@ -263,6 +317,19 @@ static void on_event(void *data, uint32_t events)
 
 /* --- life --- */
 
+static ssize_t frame_data(nghttp2_session *h2, uint8_t type, int32_t id, int32_t session_window,
+			  int32_t stream_window, uint32_t frame_max, void *data)
+{
+	(void)h2;
+	(void)type;
+	(void)id;
+	(void)session_window;
+	(void)stream_window;
+	(void)frame_max; /* this and the windows are held to in any case */
+	(void)data;
+	return FRAME_DATA;
+}
+
 static int h2_new(struct link_session *s)
 {
 	nghttp2_session_callbacks *cb = NULL;
@@ -270,6 +337,7 @@ static int h2_new(struct link_session *s)
 	nghttp2_settings_entry settings[] = {
 		{ NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, LINK_STREAMS_MAX },
 		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, LINK_STREAM_WINDOW },
+		{ NGHTTP2_SETTINGS_MAX_FRAME_SIZE, LINK_FRAME_MAX },
 		{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, LINK_HEADERS_MAX },
 		{ NGHTTP2_SETTINGS_ENABLE_PUSH, 0 },
 	};
@@ -278,6 +346,8 @@ static int h2_new(struct link_session *s)
 
 	if (nghttp2_session_callbacks_new(&cb) == 0 && nghttp2_option_new(&opt) == 0) {
 		receive_callbacks(cb);
+		nghttp2_session_callbacks_set_data_source_read_length_callback(cb, frame_data);
+		nghttp2_session_callbacks_set_send_data_callback(cb, stream_send_lent);
 		nghttp2_option_set_no_auto_window_update(opt, 1);
 		nghttp2_option_set_no_closed_streams(opt, 1);
 		nghttp2_option_set_peer_max_concurrent_streams(opt, LINK_STREAMS_MAX);

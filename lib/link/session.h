@@ -13,6 +13,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "lib/base/macro.h"
 #include "lib/loop/loop.h"
@@ -43,6 +44,15 @@ struct link_session_ops {
 
 /* Any but `closed` may be NULL. */
 struct link_stream_ops {
+	/*
+	 * Bytes for the peer that need not be copied: how many are at *ret_bytes; 0: none now,
+	 * link_stream_lent() will tell of more; negative: the stream is broken off. They stay there
+	 * until taken() tells that the first `len` of them are done with; LINK_FRAME_HEAD bytes
+	 * before them may be overwritten. *ret_end: nothing comes after them. Asked for when what
+	 * link_stream_write() took has gone. Neither calls anything here.
+	 */
+	ssize_t (*lend)(void *data, uint8_t **ret_bytes, bool *ret_end);
+	void (*taken)(void *data, size_t len);
 	/* Host: the reply's header is complete; `:status` is as given. */
 	void (*reply)(void *data, int status);
 	/* Bytes of the peer. False: they were taken, but no more until link_stream_resume(). */
@@ -87,6 +97,11 @@ const char *link_stream_header(const struct link_stream *stream, const char *nam
 int link_stream_reply(struct link_stream *stream, int status, const struct link_header *headers,
 		      size_t n, bool body) MUST_USE;
 
+/* There is (again) something that lend() has, or its end. */
+void link_stream_lent(struct link_stream *stream);
+/* Lets the peer send more of this stream ahead, for a transfer of many bytes; not for all streams:
+ * the session has room for some. From the reply on. */
+void link_stream_widen(struct link_stream *stream);
 /* How many bytes were taken: less than `len` when the buffer is full. */
 size_t link_stream_write(struct link_stream *stream, const void *bytes, size_t len);
 /* How many bytes would be taken now. */

@@ -12,6 +12,7 @@
 #include <nghttp2/nghttp2.h>
 
 #include "lib/base/buf.h"
+#include "lib/link/protocol.h"
 #include "lib/link/session.h"
 
 struct link_stream {
@@ -30,6 +31,7 @@ struct link_stream {
 	bool out_ended;
 	bool want_writable;
 	bool wire_closed;
+	bool wide; /* has LINK_STREAM_WINDOW_WIDE */
 	bool gone; /* to be freed */
 	bool busy; /* deliver() is at work on it */
 	uint32_t close_code;
@@ -48,6 +50,9 @@ struct link_session {
 	struct loop_timer *again;
 	struct link_stream *streams;
 	struct buf out;
+	size_t turn; /* bytes written since other sources had their turn */
+	int error;   /* of the last session_send() */
+	unsigned int n_wide;
 	unsigned int depth;
 	bool locked;
 	bool kick;    /* something to send has come up meanwhile */
@@ -57,13 +62,17 @@ struct link_session {
 	bool ended;   /* ops->ended() has been or is being called */
 	bool dead;    /* freed by its owner */
 	/* the frame counter */
-	uint8_t head[9];
+	uint8_t head[LINK_FRAME_HEAD];
 	size_t head_len;
 	size_t skip; /* bytes of the frame at hand (or of the client's preface) still to come */
 };
 
 /* --- session.c --- */
 
+/* Frames to the descriptor, or behind what waits for it. 0 or a negative errno. */
+int session_send(struct link_session *s, const uint8_t *bytes, size_t len);
+/* False: other sources have their turn first, or the descriptor takes no more. */
+bool session_may_send(const struct link_session *s);
 /* Work for the loop: calls from outside never run callbacks. */
 void session_kick(struct link_session *s);
 void session_enter(struct link_session *s);
@@ -92,5 +101,8 @@ void stream_consume(struct link_stream *st, size_t len);
 void stream_deliver(struct link_stream *st);
 /* Streams that were taken up again get what was held for them. */
 void streams_deliver_resumed(struct link_session *s);
+/* nghttp2's callback for a frame of bytes that a stream lends. */
+int stream_send_lent(nghttp2_session *h2, nghttp2_frame *frame, const uint8_t *head, size_t len,
+		     nghttp2_data_source *source, void *data);
 /* Asks the streams with room for more bytes; true when one was asked. */
 bool streams_refill(struct link_session *s);

@@ -49,6 +49,7 @@ void stream_free(struct link_stream *st)
 	*st->prev = st->next;
 	if (st->next)
 		st->next->prev = st->prev;
+	st->session->n_wide -= st->wide;
 	buf_done(&st->headers);
 	buf_done(&st->in);
 	buf_done(&st->out);
@@ -169,6 +170,29 @@ const char *link_stream_header(const struct link_stream *st, const char *name)
 
 /* --- writing --- */
 
+/* How many bytes of a stream's own memory the next frame has. */
+static ssize_t read_lent(struct link_stream *st, size_t len, uint32_t *flags)
+{
+	uint8_t *bytes;
+	bool end = false;
+	ssize_t n = st->ops->lend(st->data, &bytes, &end);
+
+	if (n < 0)
+		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+	if ((size_t)n > len) {
+		n = (ssize_t)len;
+		end = false;
+	}
+	st->out_ended = end;
+	if (end)
+		*flags |= NGHTTP2_DATA_FLAG_EOF;
+	else if (n == 0)
+		return NGHTTP2_ERR_DEFERRED;
+	if (n > 0)
+		*flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+	return n;
+}
+
 static ssize_t read_out(nghttp2_session *h2, int32_t id, uint8_t *to, size_t len, uint32_t *flags,
 			nghttp2_data_source *source, void *data)
 {
@@ -180,6 +204,8 @@ static ssize_t read_out(nghttp2_session *h2, int32_t id, uint8_t *to, size_t len
 	if (!st)
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 	n = buf_len(&st->out) < len ? buf_len(&st->out) : len;
+	if (n == 0 && !st->out_ended && st->ops && st->ops->lend)
+		return read_lent(st, len, flags);
 	if (n > 0) {
 		memcpy(to, buf_bytes(&st->out), n);
 		buf_consume(&st->out, n);
@@ -189,6 +215,28 @@ static ssize_t read_out(nghttp2_session *h2, int32_t id, uint8_t *to, size_t len
 	else if (n == 0)
 		return NGHTTP2_ERR_DEFERRED;
 	return (ssize_t)n;
+}
+
+int stream_send_lent(nghttp2_session *h2, nghttp2_frame *frame, const uint8_t *head, size_t len,
+		     nghttp2_data_source *source, void *data)
+{
+	struct link_session *s = data;
+	struct link_stream *st = nghttp2_session_get_stream_user_data(h2, frame->hd.stream_id);
+	uint8_t *bytes;
+	bool end;
+	ssize_t n;
+
+	(void)source;
+	if (!session_may_send(s))
+		return NGHTTP2_ERR_WOULDBLOCK;
+	n = st && st->ops && st->ops->lend ? st->ops->lend(st->data, &bytes, &end) : -1;
+	if (n < (ssize_t)len)
+		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+	memcpy(bytes - LINK_FRAME_HEAD, head, LINK_FRAME_HEAD);
+	if (session_send(s, bytes - LINK_FRAME_HEAD, LINK_FRAME_HEAD + len) < 0)
+		return NGHTTP2_ERR_CALLBACK_FAILURE;
+	st->ops->taken(st->data, len);
+	return 0;
 }
 
 static const nghttp2_data_provider out_provider = { .read_callback = read_out };
@@ -261,6 +309,28 @@ size_t link_stream_room(const struct link_stream *st)
 	if (st->gone || st->wire_closed || st->out_ended)
 		return 0;
 	return LINK_STREAM_BUFFER - buf_len(&st->out);
+}
+
+void link_stream_lent(struct link_stream *st)
+{
+	if (st->gone || st->wire_closed || st->out_ended)
+		return;
+	(void)nghttp2_session_resume_data(st->session->h2, st->id);
+	session_kick(st->session);
+}
+
+void link_stream_widen(struct link_stream *st)
+{
+	struct link_session *s = st->session;
+
+	if (st->gone || st->wire_closed || st->wide || s->n_wide == LINK_STREAMS_WIDE ||
+	    nghttp2_session_set_local_window_size(s->h2, NGHTTP2_FLAG_NONE, st->id,
+						  LINK_STREAM_WINDOW_WIDE) != 0)
+		return;
+	st->wide = true;
+	s->n_wide++;
+	st->in.max = LINK_STREAM_WINDOW_WIDE;
+	session_kick(s);
 }
 
 void link_stream_want_room(struct link_stream *st)

@@ -12,10 +12,11 @@
 
 #include "lib/base/cleanup.h"
 #include "lib/base/fs.h"
+#include "lib/tar/bytes.h"
 #include "lib/tar/header.h"
 #include "lib/tar/tar.h"
 
-enum { COPY_SIZE = 64 * 1024, ZERO_BLOCK = 4096 };
+enum { ZERO_BLOCK = 4096 };
 
 /* What the headers of one entry say. */
 struct entry {
@@ -41,17 +42,21 @@ struct entry {
 };
 
 struct reader {
-	int fd;
+	struct tar_in in;
 	int dir_fd;
 	struct error *err;
 	enum tar_owner owner;
 	uint64_t left; /* data bytes of the entry that have not been read */
 	uint64_t padding;
 	struct entry entry;
-	uint8_t copy[COPY_SIZE];
 };
 
 /* --- input --- */
+
+static int ends_early(struct reader *r)
+{
+	return error_set(r->err, ERR_INVALID, "the archive ends in the middle");
+}
 
 /* Returns 1, 0 at a clean end before the first byte, or an error. */
 static int read_block(struct reader *r, void *block)
@@ -59,48 +64,43 @@ static int read_block(struct reader *r, void *block)
 	size_t at = 0;
 
 	while (at < TAR_BLOCK) {
-		ssize_t n = read(r->fd, (uint8_t *)block + at, TAR_BLOCK - at);
+		const uint8_t *bytes;
+		ssize_t n = tar_in_take(&r->in, TAR_BLOCK - at, &bytes);
 
-		if (n < 0 && errno == EINTR)
-			continue;
 		if (n < 0)
-			return error_errno(r->err, -errno, "read the archive");
-		if (n == 0 && at == 0)
-			return 0;
+			return (int)n;
 		if (n == 0)
-			return error_set(r->err, ERR_INVALID, "the archive ends in the middle");
+			return at == 0 ? 0 : ends_early(r);
+		memcpy((uint8_t *)block + at, bytes, (size_t)n);
 		at += (size_t)n;
 	}
 	return 1;
 }
 
-/* Some bytes of the entry's data, at most `max`; 0 when there are no more. */
-static ssize_t read_data(struct reader *r, void *to, size_t max)
+/* Some bytes of the entry's data, at most `max`, good until the next are; 0 when there are no more.
+ */
+static ssize_t take_data(struct reader *r, uint64_t max, const uint8_t **ret_bytes)
 {
-	size_t want = r->left < max ? (size_t)r->left : max;
+	uint64_t want = r->left < max ? r->left : max;
+	ssize_t n;
 
-	while (want > 0) {
-		ssize_t n = read(r->fd, to, want);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return error_errno(r->err, -errno, "read the archive");
-		if (n == 0)
-			return error_set(r->err, ERR_INVALID, "the archive ends in the middle");
-		r->left -= (uint64_t)n;
-		return n;
-	}
-	return 0;
+	if (want == 0)
+		return 0;
+	n = tar_in_take(&r->in, want < SIZE_MAX ? (size_t)want : SIZE_MAX, ret_bytes);
+	if (n == 0)
+		return ends_early(r);
+	r->left -= n > 0 ? (uint64_t)n : 0;
+	return n;
 }
 
 static int skip_data(struct reader *r)
 {
+	const uint8_t *bytes;
 	ssize_t n;
 
 	r->left += r->padding;
 	r->padding = 0;
-	while ((n = read_data(r, r->copy, sizeof(r->copy))) > 0)
+	while ((n = take_data(r, UINT64_MAX, &bytes)) > 0)
 		;
 	return n < 0 ? -EIO : 0;
 }
@@ -120,10 +120,12 @@ static int read_text(struct reader *r, uint64_t size, char *to, size_t room)
 		return error_set(r->err, ERR_INVALID, "the archive has too long a header");
 	begin_data(r, size);
 	while (at < size) {
-		ssize_t n = read_data(r, to + at, room - 1 - at);
+		const uint8_t *bytes;
+		ssize_t n = take_data(r, size - at, &bytes);
 
 		if (n < 0)
 			return -EIO;
+		memcpy(to + at, bytes, (size_t)n);
 		at += (size_t)n;
 	}
 	to[at] = '\0';
@@ -410,15 +412,15 @@ static int write_at(int fd, const uint8_t *bytes, size_t len, uint64_t offset)
 static int copy_data(struct reader *r, int fd, uint64_t offset, uint64_t len)
 {
 	while (len > 0) {
-		size_t max = len < sizeof(r->copy) ? (size_t)len : sizeof(r->copy);
-		ssize_t n = read_data(r, r->copy, max);
+		const uint8_t *bytes;
+		ssize_t n = take_data(r, len, &bytes);
 		int x;
 
 		if (n < 0)
 			return -EIO;
 		if (n == 0)
 			return error_set(r->err, ERR_INVALID, "the archive has a malformed map");
-		x = write_at(fd, r->copy, (size_t)n, offset);
+		x = write_at(fd, bytes, (size_t)n, offset);
 		if (x < 0)
 			return error_errno(r->err, x, "write %.300s", r->entry.path);
 		offset += (uint64_t)n;
@@ -433,8 +435,11 @@ static int read_map_number(struct reader *r, uint64_t *consumed, uint64_t *ret)
 	char text[24];
 
 	for (size_t i = 0; i < sizeof(text); i++) {
-		if (read_data(r, &text[i], 1) != 1)
+		const uint8_t *byte;
+
+		if (take_data(r, 1, &byte) != 1)
 			break;
+		text[i] = (char)*byte;
 		(*consumed)++;
 		if (text[i] == '\n') {
 			text[i] = '\0';
@@ -451,6 +456,7 @@ static int read_map_number(struct reader *r, uint64_t *consumed, uint64_t *ret)
 static int copy_sparse_data(struct reader *r, int fd)
 {
 	autofree uint64_t *map = NULL;
+	const uint8_t *padding;
 	uint64_t consumed = 0;
 	uint64_t n;
 	int x = read_map_number(r, &consumed, &n);
@@ -467,8 +473,15 @@ static int copy_sparse_data(struct reader *r, int fd)
 		if (read_map_number(r, &consumed, &map[i]) < 0)
 			return -EIO;
 	consumed = (TAR_BLOCK - consumed % TAR_BLOCK) % TAR_BLOCK;
-	if (read_data(r, r->copy, (size_t)consumed) < 0)
-		return -EIO;
+	while (consumed > 0) {
+		ssize_t took = take_data(r, consumed, &padding);
+
+		if (took <= 0)
+			return took < 0 ? -EIO
+					: error_set(r->err, ERR_INVALID,
+						    "the archive has a malformed map");
+		consumed -= (uint64_t)took;
+	}
 	for (uint64_t i = 0; i < n; i++) {
 		if (map[2 * i] > r->entry.real_size ||
 		    map[2 * i + 1] > r->entry.real_size - map[2 * i])
@@ -612,24 +625,47 @@ static int unpack_entry(struct reader *r)
 	}
 }
 
-int tar_read(int in_fd, int dir_fd, enum tar_owner owner, struct error *err)
+static int read_archive(struct reader *r)
+{
+	const uint8_t *bytes;
+	int x;
+
+	while ((x = next_entry(r)) == 1) {
+		if (unpack_entry(r) < 0 || skip_data(r) < 0)
+			return error_to_errno(r->err);
+	}
+	if (x < 0)
+		return error_to_errno(r->err);
+	while (r->in.source->next(r->in.source->data, &bytes) > 0) /* what follows the end */
+		;
+	return 0;
+}
+
+static int read_from(const struct tar_source *source, int in_fd, int dir_fd, enum tar_owner owner,
+		     struct error *err)
 {
 	autofree struct reader *r = calloc(1, sizeof(*r));
 	int x;
 
 	if (!r)
 		return error_errno(err, -ENOMEM, "unpack files");
-	r->fd = in_fd;
 	r->dir_fd = dir_fd;
 	r->err = err;
 	r->owner = owner;
-	while ((x = next_entry(r)) == 1) {
-		if (unpack_entry(r) < 0 || skip_data(r) < 0)
-			return error_to_errno(err);
-	}
-	if (x < 0)
-		return error_to_errno(err);
-	while (read(in_fd, r->copy, sizeof(r->copy)) > 0) /* what follows the end */
-		;
-	return 0;
+	x = tar_in_init(&r->in, source, in_fd, err);
+	if (x == 0)
+		x = read_archive(r);
+	tar_in_done(&r->in);
+	return x;
+}
+
+int tar_read(int in_fd, int dir_fd, enum tar_owner owner, struct error *err)
+{
+	return read_from(NULL, in_fd, dir_fd, owner, err);
+}
+
+int tar_read_from(const struct tar_source *source, int dir_fd, enum tar_owner owner,
+		  struct error *err)
+{
+	return read_from(source, -1, dir_fd, owner, err);
 }

@@ -10,6 +10,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "lib/base/error.h"
@@ -32,17 +34,11 @@ enum tar_owner {
 	TAR_DROP_OWNER,
 };
 
-/* Writes what is in the folder `dir_fd`, names relative to it. */
-int tar_write_folder(int out_fd, int dir_fd, enum tar_owner owner, struct error *err) MUST_USE;
-
 /*
- * The same of a root file system: with the extended attributes that an image has (capabilities of
- * files, and users' own), and without what is mounted on it.
+ * Writes the root file system `dir_fd`, names relative to it: with the extended attributes that an
+ * image has (capabilities of files, and users' own), and without what is mounted on it.
  */
 int tar_write_root(int out_fd, int dir_fd, struct error *err) MUST_USE;
-
-/* Writes one file (of any kind) of that folder. */
-int tar_write_file(int out_fd, int dir_fd, const char *name, struct error *err) MUST_USE;
 
 /*
  * Writes those of the folder's files (of any kind but folders) that `names` lists, each ended by a
@@ -66,6 +62,29 @@ struct tar_part {
 /* Writes the parts one after the other as one archive; what two of them have should be the same. */
 int tar_write_parts(int out_fd, const struct tar_part *parts, size_t n, enum tar_owner owner,
 		    struct error *err) MUST_USE;
+
+/* Memory that an archive is written into, by whoever reads it from there. */
+struct tar_sink {
+	/* Room for at least one byte at *ret_room, waited for: how much, or a negative errno. */
+	ssize_t (*room)(void *data, uint8_t **ret_room);
+	/* The first `len` bytes of it are filled; the next call is room(). A negative errno: nobody
+	 * wants them. */
+	int (*filled)(void *data, size_t len);
+	void *data;
+};
+/* A folder, or the one file `name` of it, with owners; with `root` as tar_write_root() does. */
+int tar_write_into(const struct tar_sink *sink, int dir_fd, const char *name, bool root,
+		   struct error *err) MUST_USE;
+
+/* Memory that an archive is read from. */
+struct tar_source {
+	/* The next bytes, waited for and good until the next call: how many, 0 at the end, or a
+	 * negative errno. */
+	ssize_t (*next)(void *data, const uint8_t **ret_bytes);
+	void *data;
+};
+int tar_read_from(const struct tar_source *source, int dir_fd, enum tar_owner owner,
+		  struct error *err) MUST_USE;
 
 /* Unpacks below the folder `dir_fd`, and reads to the end of the input. */
 int tar_read(int in_fd, int dir_fd, enum tar_owner owner, struct error *err) MUST_USE;

@@ -12,10 +12,11 @@
 #include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/fs.h"
+#include "lib/tar/bytes.h"
 #include "lib/tar/header.h"
 #include "lib/tar/tar.h"
 
-enum { OUT_SIZE = 128 * 1024, HASH_SIZE = 4096, PAX_RECORD_EXTRA = 32 };
+enum { HASH_SIZE = 4096, PAX_RECORD_EXTRA = 32 };
 
 struct hard_link {
 	struct hard_link *next;
@@ -30,12 +31,10 @@ struct piece {
 };
 
 struct writer {
-	int fd;
+	struct tar_out out;
 	struct error *err;
 	char path[TAR_NAME_MAX]; /* of the entry at hand */
 	size_t path_len;
-	uint8_t out[OUT_SIZE];
-	size_t out_len;
 	struct hard_link *links[HASH_SIZE];
 	size_t n_links;
 	enum tar_owner owner;
@@ -48,30 +47,9 @@ struct writer {
 
 /* --- bytes --- */
 
-static int flush(struct writer *w)
-{
-	int r = write_all(w->fd, w->out, w->out_len);
-
-	w->out_len = 0;
-	return r < 0 ? error_errno(w->err, r, "write the archive") : 0;
-}
-
 static int put(struct writer *w, const void *bytes, size_t len)
 {
-	const uint8_t *p = bytes;
-
-	while (len > 0) {
-		size_t room = sizeof(w->out) - w->out_len;
-		size_t n = len < room ? len : room;
-
-		memcpy(w->out + w->out_len, p, n);
-		w->out_len += n;
-		p += n;
-		len -= n;
-		if (w->out_len == sizeof(w->out) && flush(w) < 0)
-			return -EIO;
-	}
-	return 0;
+	return tar_out_put(&w->out, bytes, len) < 0 ? -EIO : 0;
 }
 
 /* Zeros up to the next block, for data of this length. */
@@ -225,22 +203,23 @@ static int put_entry(struct writer *w, const struct stat *st, char type, uint64_
 /* Exactly `len` bytes from `offset`; a file that has become shorter is filled with zeros. */
 static int put_data(struct writer *w, int fd, uint64_t offset, uint64_t len)
 {
-	uint8_t bytes[32 * 1024];
-
 	while (len > 0) {
-		size_t want = len < sizeof(bytes) ? (size_t)len : sizeof(bytes);
-		ssize_t n = pread(fd, bytes, want, (off_t)offset);
+		uint8_t *room;
+		ssize_t n = tar_out_room(&w->out, &room);
+		size_t want = n > 0 && (uint64_t)n < len ? (size_t)n : (size_t)len;
 
+		if (n < 0)
+			return -EIO;
+		n = pread(fd, room, want, (off_t)offset);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return error_errno(w->err, -errno, "read %.300s", w->path);
 		if (n == 0) {
-			memset(bytes, 0, want);
+			memset(room, 0, want);
 			n = (ssize_t)want;
 		}
-		if (put(w, bytes, (size_t)n) < 0)
-			return -EIO;
+		tar_out_filled(&w->out, (size_t)n);
 		offset += (uint64_t)n;
 		len -= (uint64_t)n;
 	}
@@ -493,10 +472,11 @@ static int finish(struct writer *w, int r)
 
 	if (r == 0)
 		r = put(w, zeros, sizeof(zeros));
-	return r == 0 ? flush(w) : r;
+	return r == 0 ? tar_out_flush(&w->out) : r;
 }
 
-static struct writer *writer_new(int out_fd, struct error *err)
+/* To a sink, or (NULL) to the descriptor. */
+static struct writer *writer_new(const struct tar_sink *sink, int out_fd, struct error *err)
 {
 	struct writer *w = calloc(1, sizeof(*w));
 
@@ -504,7 +484,10 @@ static struct writer *writer_new(int out_fd, struct error *err)
 		(void)error_errno(err, -ENOMEM, "pack files");
 		return NULL;
 	}
-	w->fd = out_fd;
+	if (tar_out_init(&w->out, sink, out_fd, err) < 0) {
+		free(w);
+		return NULL;
+	}
 	w->err = err;
 	buf_init(&w->pax, 4 * TAR_NAME_MAX);
 	return w;
@@ -520,24 +503,29 @@ static void writer_free(struct writer *w)
 			free(link);
 		}
 	}
+	tar_out_done(&w->out);
 	buf_done(&w->pax);
 	free(w);
 }
 
+static int write_root(struct writer *w, int dir_fd)
+{
+	struct stat st;
+
+	if (fstat(dir_fd, &st) < 0)
+		return error_errno(w->err, -errno, "look at the root");
+	w->root = true;
+	w->device = st.st_dev;
+	return finish(w, walk(w, dir_fd));
+}
+
 int tar_write_root(int out_fd, int dir_fd, struct error *err)
 {
-	struct writer *w = writer_new(out_fd, err);
-	struct stat st;
-	int r;
+	struct writer *w = writer_new(NULL, out_fd, err);
+	int r = w ? write_root(w, dir_fd) : -ENOMEM;
 
-	if (!w)
-		return -ENOMEM;
-	w->root = true;
-	r = fstat(dir_fd, &st) < 0 ? error_errno(err, -errno, "look at the root") : 0;
-	w->device = r == 0 ? st.st_dev : 0;
-	if (r == 0)
-		r = finish(w, walk(w, dir_fd));
-	writer_free(w);
+	if (w)
+		writer_free(w);
 	return r;
 }
 
@@ -595,7 +583,7 @@ static int put_part(struct writer *w, const struct tar_part *part)
 int tar_write_parts(int out_fd, const struct tar_part *parts, size_t n, enum tar_owner owner,
 		    struct error *err)
 {
-	struct writer *w = writer_new(out_fd, err);
+	struct writer *w = writer_new(NULL, out_fd, err);
 	int r = 0;
 
 	if (!w)
@@ -608,13 +596,6 @@ int tar_write_parts(int out_fd, const struct tar_part *parts, size_t n, enum tar
 	return r;
 }
 
-int tar_write_folder(int out_fd, int dir_fd, enum tar_owner owner, struct error *err)
-{
-	const struct tar_part all = { .dir_fd = dir_fd };
-
-	return tar_write_parts(out_fd, &all, 1, owner, err);
-}
-
 int tar_write_names(int out_fd, int dir_fd, const char *names, size_t len, enum tar_owner owner,
 		    struct error *err)
 {
@@ -623,9 +604,16 @@ int tar_write_names(int out_fd, int dir_fd, const char *names, size_t len, enum 
 	return tar_write_parts(out_fd, &some, 1, owner, err);
 }
 
-int tar_write_file(int out_fd, int dir_fd, const char *name, struct error *err)
+int tar_write_into(const struct tar_sink *sink, int dir_fd, const char *name, bool root,
+		   struct error *err)
 {
-	const struct tar_part one = { .dir_fd = dir_fd, .name = name };
+	const struct tar_part all = { .dir_fd = dir_fd, .name = name };
+	struct writer *w = writer_new(sink, -1, err);
+	int r;
 
-	return tar_write_parts(out_fd, &one, 1, TAR_KEEP_OWNER, err);
+	if (!w)
+		return -ENOMEM;
+	r = root ? write_root(w, dir_fd) : finish(w, put_part(w, &all));
+	writer_free(w);
+	return r;
 }

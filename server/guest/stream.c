@@ -21,6 +21,7 @@ struct guest_stream {
 	struct guest_stream_callbacks callbacks;
 	void *data;
 	struct link_stream *stream;
+	bool large; /* many bytes may come */
 	int status; /* 0: no reply yet */
 	struct buf error;
 };
@@ -85,6 +86,8 @@ static void on_reply(void *data, int status)
 	s->status = status;
 	if (status >= 300)
 		return;
+	if (s->large)
+		link_stream_widen(s->stream);
 	copy_token(info.type, sizeof(info.type), s->stream, "file-type");
 	if (!info.type[0] && content && streq(content, "application/json"))
 		(void)snprintf(info.type, sizeof(info.type), "dir"); /* a folder's listing */
@@ -251,6 +254,7 @@ static int request(struct guest *guest, const struct request *req,
 	s = stream_new(guest, callbacks, data, err);
 	if (!s)
 		return error_to_errno(err);
+	s->large = streq(req->method, "GET");
 	s->stream = guest_open_stream(guest, req->method, path, req->body, &stream_ops, s);
 	return opened(s, ret_stream, err);
 }

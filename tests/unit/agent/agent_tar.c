@@ -58,10 +58,11 @@ static void pack(const char *from, const char *archive)
 	autoclose int dir = folder(from);
 	autoclose int out =
 		openat(base_fd, archive, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	const struct tar_part all = { .dir_fd = dir };
 	struct error err = ERROR_INIT;
 
 	assert_true(out >= 0);
-	if (tar_write_folder(out, dir, TAR_KEEP_OWNER, &err) < 0)
+	if (tar_write_parts(out, &all, 1, TAR_KEEP_OWNER, &err) < 0)
 		fail_msg("%s", err.msg);
 }
 
