@@ -113,17 +113,81 @@ static int get_folder(struct cli *cli, const char *vm, const char *source, const
 	return guest_tree_read(cli, vm, source, dir);
 }
 
+/* Bytes of the guest go here; a regular file is replaced when they are all there. */
+struct host_file {
+	int fd;
+	char *path;      /* where it really is: links of the host are followed */
+	char *temporary; /* NULL: written in place */
+};
+
+static void host_file_done(struct host_file *f)
+{
+	if (f->temporary)
+		(void)unlink(f->temporary);
+	free(f->temporary);
+	free(f->path);
+	close_keep_errno(f->fd);
+}
+
+static mode_t allowed(mode_t mode)
+{
+	mode_t mask = umask(0);
+
+	(void)umask(mask);
+	return mode & 0777 & ~mask ? mode & 0777 & ~mask : 0600;
+}
+
+/* A negative errno; host_file_done() in any case. */
+static int host_file_open(struct host_file *f, const char *path, mode_t mode)
+{
+	struct stat st;
+	bool there = stat(path, &st) == 0;
+
+	f->path = there ? realpath(path, NULL) : strdup(path);
+	if (!f->path)
+		return -errno;
+	if (there && !S_ISREG(st.st_mode)) { /* a terminal, a pipe: nothing to keep */
+		f->fd = open(f->path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+		return f->fd < 0 ? -errno : 0;
+	}
+	if (there && access(f->path, W_OK) < 0)
+		return -errno;
+	if (asprintf(&f->temporary, "%s.banger-XXXXXX", f->path) < 0) {
+		f->temporary = NULL;
+		return -ENOMEM;
+	}
+	f->fd = mkostemp(f->temporary, O_CLOEXEC);
+	if (f->fd < 0) {
+		int r = -errno;
+
+		free(TAKE_PTR(f->temporary));
+		return r;
+	}
+	return fchmod(f->fd, there ? st.st_mode & 07777 : allowed(mode)) < 0 ? -errno : 0;
+}
+
+static int host_file_keep(struct host_file *f)
+{
+	if (f->temporary && rename(f->temporary, f->path) < 0)
+		return -errno;
+	free(TAKE_PTR(f->temporary));
+	return 0;
+}
+
 static int get_file(struct cli *cli, const char *vm, const char *source, const char *path,
 		    mode_t mode)
 {
-	autoclose int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
-				mode & 0777 ? mode & 0777 : 0600);
+	struct host_file file CLEANUP(host_file_done) = { .fd = -1 };
+	int r = host_file_open(&file, path, mode);
 	int status;
 
-	if (fd < 0)
-		return say(path, strerrordesc_np(errno));
-	status = guest_file_read(cli, vm, source, fd);
-	return status;
+	if (r < 0)
+		return say(path, strerrordesc_np(-r));
+	status = guest_file_read(cli, vm, source, file.fd);
+	if (status)
+		return status;
+	r = host_file_keep(&file);
+	return r < 0 ? say(path, strerrordesc_np(-r)) : 0;
 }
 
 static int copy_out(struct cli *cli, const char *vm, const char *source, const char *target)
@@ -145,6 +209,8 @@ static int copy_out(struct cli *cli, const char *vm, const char *source, const c
 	folder = streq(type, "dir");
 	if (!type[0])
 		return say(source, "not there in the guest");
+	if (!folder && !streq(type, "file"))
+		return say(source, "no file or folder in the guest: only these can be copied");
 	if (folder && there && !into)
 		return say(target, "exists and is no folder");
 	if (!folder && !into && ends_with(target, "/"))

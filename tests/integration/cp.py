@@ -95,6 +95,34 @@ class Copy(LifeTest):
         self.assertEqual(0o755, os.stat(f"{self.dir}/evil/setuid").st_mode & 0o7777)
         self.assertEqual(["out", "setuid", "sub"], sorted(os.listdir(f"{self.dir}/evil")))
 
+    def test_a_file_of_the_host_is_replaced_whole_or_not_at_all(self):
+        self.write("kept", b"precious", 0o640)
+        self.guest("mkfifo /root/pipe; mknod /root/device c 1 3; ln -s /root/pipe /root/link")
+        for name in ("pipe", "device", "link"):
+            self.assertIn("only these can be copied", self.cp(f"a:/root/{name}", "kept", 1))
+            self.cp(f"a:/root/{name}", "new", 1)
+        self.assertIn("not there", self.cp("a:/root/none", "kept", 1))
+        self.assertEqual(b"precious", self.read("kept"))
+        self.assertEqual(["kept"], os.listdir(self.dir))
+        os.symlink("kept", f"{self.dir}/name")
+        self.cp("a:/etc/hostname", "name")
+        self.assertEqual("kept", os.readlink(f"{self.dir}/name"))
+        self.assertEqual(b"a\n", self.read("kept"))
+        self.assertEqual(0o640, os.stat(f"{self.dir}/kept").st_mode & 0o777)
+        self.assertEqual(["kept", "name"], sorted(os.listdir(self.dir)))
+        os.mkfifo(f"{self.dir}/pipe")
+        reader = subprocess.Popen(["cat", f"{self.dir}/pipe"], stdout=subprocess.PIPE)
+        self.cp("a:/etc/hostname", "pipe")
+        self.assertEqual(b"a\n", reader.communicate(timeout=60)[0])
+
+    def test_what_breaks_off_leaves_the_file_of_the_host(self):
+        self.write("kept", b"precious")
+        self.guest("dd if=/dev/zero of=/root/big bs=1M count=40 2>/dev/null")
+        done = subprocess.run(["sh", "-c", 'ulimit -f 1000; exec "$0" cp a:/root/big kept', CLI], env=self.env, cwd=self.dir,
+                              capture_output=True, timeout=120, check=False)
+        self.assertNotEqual(0, done.returncode)
+        self.assertEqual(b"precious", self.read("kept"))
+
     def test_what_can_not_be(self):
         self.write("file")
         self.write("folder/file")
