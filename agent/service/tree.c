@@ -26,10 +26,11 @@
 enum {
 	/* The ring is told of as much at once, so that both sides find something to do. */
 	PIECE = 128 * 1024,
-	/* While it is free the peer may send: a paused stream holds no more than its window. */
-	ROOM_MIN = LINK_STREAM_WINDOW,
+	/* With less room the peer has to wait. */
+	ROOM_MIN = RING_SIZE / 4,
 };
-static_assert(RING_SIZE >= 3 * ROOM_MIN, "the ring is never full of what one window lets in");
+static_assert((int)ROOM_MIN >= (int)LINK_DATA_MAX,
+	      "what is given to a reader that does not wait has room");
 
 struct tree {
 	struct agent *agent;

@@ -27,7 +27,7 @@ enum {
 	 * one.
 	 */
 	PIECE = 4096,
-	PIECES = 16,
+	PIECES = LINK_DATA_MAX / PIECE,
 	READ_ROUNDS = 4,         /* reads in a row before other sources get their turn */
 	WRITE_TURN = 128 * 1024, /* bytes written in a row before they do */
 	WRITE_ROUNDS = 32,       /* the same for whatever is small */

@@ -55,7 +55,8 @@ struct link_stream_ops {
 	void (*taken)(void *data, size_t len);
 	/* Host: the reply's header is complete; `:status` is as given. */
 	void (*reply)(void *data, int status);
-	/* Bytes of the peer. False: they were taken, but no more until link_stream_resume(). */
+	/* Bytes of the peer, at most LINK_DATA_MAX. False: they were taken, but no more until
+	 * link_stream_resume(). */
 	bool (*data)(void *data, const uint8_t *bytes, size_t len);
 	/* The peer has sent all. */
 	void (*end)(void *data);

@@ -103,7 +103,7 @@ void stream_deliver(struct link_stream *st)
 		return;
 	st->busy = true;
 	while (!st->gone && !st->paused && buf_len(&st->in) > 0) {
-		size_t len = buf_len(&st->in);
+		size_t len = buf_len(&st->in) < LINK_DATA_MAX ? buf_len(&st->in) : LINK_DATA_MAX;
 		bool more = stream_give(st, buf_bytes(&st->in), len);
 
 		if (st->gone)

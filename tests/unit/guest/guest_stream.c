@@ -11,6 +11,7 @@
 
 #include "lib/base/cleanup.h"
 #include "lib/base/fs.h"
+#include "lib/link/protocol.h"
 #include "tests/unit/guest/rig.h"
 
 static char base[] = "/tmp/guest-stream-XXXXXX";
@@ -39,7 +40,8 @@ static void run(const char *script)
 	char command[1024];
 
 	(void)snprintf(command, sizeof(command), "cd %s && { %s\n}", base, script);
-	assert_int_equal(system(command), 0); /* NOLINT(cert-env33-c): a fixed script */
+	assert_int_equal(system(command),
+			 0); /* NOLINT(cert-env33-c,concurrency-mt-unsafe): a fixed script */
 }
 
 /* A transfer and all that came of it. */
@@ -84,6 +86,7 @@ static bool on_output(void *data, const void *bytes, size_t len)
 	struct moved *m = data;
 
 	assert_false(m->paused);
+	assert_true(len <= LINK_DATA_MAX);
 	m->out = realloc(m->out, m->out_len + len + 1);
 	assert_non_null(m->out);
 	memcpy(m->out + m->out_len, bytes, len);
