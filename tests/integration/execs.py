@@ -2,6 +2,7 @@
 """Commands that outlive their clients and the server: output without a gap, input, signals, ends of every kind."""
 import hashlib
 import json
+import os
 import unittest
 
 from harness import LifeTest, UnixConnection, wait_until
@@ -9,6 +10,10 @@ from harness import LifeTest, UnixConnection, wait_until
 BIN = {"Content-Type": "application/octet-stream"}
 NDJSON = {"Accept": "application/x-ndjson"}
 PLAIN = {"Accept": "text/plain"}
+# How long the build takes that a server is killed under; BANGER_BUILD_S=60 for a long one.
+BUILD_S = int(os.environ.get("BANGER_BUILD_S", "20"))
+BUILD = ("end=$(($(date +%s) + {s})); i=0; while [ $(date +%s) -lt $end ]; do echo step $i; echo note $i >&2; i=$((i+1)); sleep 0.05; "
+         "done; echo all $i; exit 7")
 COUNT = "i=0; while [ $i -lt {n} ]; do echo line $i; i=$((i+1)); sleep 0.02; done; exit 7"
 
 
@@ -68,6 +73,34 @@ class Execs(LifeTest):
         self.server.start()
         self.assertEqual(7, self.get(record["id"])["exit_code"])
         self.assertEqual(text.encode(), self.output(record["id"]).body)
+
+    def test_a_build_goes_on_while_the_server_is_killed(self):
+        build = self.start("sh", "-c", BUILD.format(s=BUILD_S))
+        beside = self.start("sh", "-c", BUILD.format(s=BUILD_S), tty=True)
+        quiet = self.start("sh", "-c", f"sleep {BUILD_S}; exit 8")
+        for _ in range(3):
+            so_far = self.get(build["id"])["output_bytes"]
+            wait_until(lambda: self.get(build["id"])["output_bytes"] > so_far + 200, "it goes on")  # pylint: disable=cell-var-from-loop
+            self.server.kill()
+            self.server.start()
+        self.assertEqual("running", self.get(build["id"])["state"])
+        follow = self.output(build["id"], "?follow=true", NDJSON)
+        frames = [json.loads(line) for line in follow.body.splitlines()]
+        self.assertEqual(("exit", 7), (frames[-1]["type"], frames[-1]["exit_code"]))
+        at, text = 0, {"stdout": "", "stderr": ""}
+        for frame in frames[:-1]:
+            self.assertEqual(at, frame["offset"])
+            at += len(frame["data"])
+            text[frame["type"]] += frame["data"]
+        n = int(text["stdout"].split()[-1])
+        self.assertGreater(n, 0)
+        self.assertEqual("".join(f"step {i}\n" for i in range(n)) + f"all {n}\n", text["stdout"])
+        self.assertEqual("".join(f"note {i}\n" for i in range(n)), text["stderr"])
+        self.assertEqual(7, self.ended(beside["id"])["exit_code"])
+        lines = self.output(beside["id"]).body.decode().split("\r\n")
+        n = int(lines[-2].split()[1])
+        self.assertEqual([line for i in range(n) for line in (f"step {i}", f"note {i}")] + [f"all {n}", ""], lines)
+        self.assertEqual(8, self.ended(quiet["id"])["exit_code"])
 
     def test_an_end_that_came_while_no_server_ran(self):
         record = self.start("sh", "-c", "sleep 0.3; seq 1 1000; exit 9")

@@ -11,7 +11,7 @@ import urllib.parse
 import unittest
 
 from harness import LifeTest, UnixConnection, wait_until
-from websocket import WebSocket
+from websocket import CLOSE, Refused, WebSocket
 
 # Says what it was asked, and all that a reply may carry which is not for others.
 ECHO = r"""
@@ -33,6 +33,34 @@ UPGRADE = r"""
 while IFS= read -r line; do [ "${#line}" -gt 1 ] || break; done
 printf 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\nfirst'
 exec cat
+"""
+
+# A WebSocket server (RFC 6455) that gives back each message, a close included.
+WEBSOCKET = r"""
+while IFS= read -r line; do
+	line=${line%%"$(printf '\r')"}
+	[ -n "$line" ] || break
+	case $line in [Ss]ec-[Ww]eb[Ss]ocket-[Kk]ey:*) key=${line#*: } ;; esac
+done
+sum=$(printf '%s258EAFA5-E914-47DA-95CA-C5AB0DC85B11' "$key" | sha1sum | cut -c1-40 | sed 's/../\\x&/g')
+printf 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: %s\r\n\r\n' \
+	"$(printf "$sum" | base64)"
+bytes() { dd bs=1 count="$1" 2>/dev/null | od -An -v -tu1; }
+byte() { printf "\\$(printf %03o "$1")"; }
+while set -- $(bytes 2); [ $# = 2 ]; do
+	first=$1 length=$(($2 & 127))
+	if [ $length = 126 ]; then set -- $(bytes 2); length=$(($1 * 256 + $2)); fi
+	set -- $(bytes 4)
+	i=0 out=
+	for b in $(bytes $length); do
+		eval "m=\$$(((i & 3) + 1))"
+		out="$out$(printf '\\%03o' $((b ^ m)))" i=$((i + 1))
+	done
+	byte $first
+	if [ $length -lt 126 ]; then byte $length; else byte 126; byte $((length >> 8)); byte $((length & 255)); fi
+	printf "$out"
+	[ $((first & 15)) != 8 ] || exit
+done
 """
 
 # A reply that breaks off, one that is no HTTP, one that comes before the request's end.
@@ -122,6 +150,39 @@ class Proxy(LifeTest):
         ws.sock.shutdown(socket.SHUT_WR)
         with self.assertRaises(EOFError):
             ws.more()
+
+    def talk(self, ws):
+        """As a page with a WebSocket does."""
+        self.addCleanup(ws.drop)
+        self.assertTrue(ws.answered)
+        ws.send("hello")
+        self.assertEqual(b"hello", ws.until("hello"))
+        data = os.urandom(300)
+        ws.send(data)
+        ws.until(data)
+        ws.say({"type": "said"})
+        self.assertEqual({"type": "said"}, ws.until_message("said"))
+        ws.send(b"\x03\xe8", CLOSE)
+        self.assertEqual(1000, ws.until_closed())
+        with self.assertRaises(EOFError):
+            ws.more()
+
+    def test_a_websocket_of_a_guest_without_a_network(self):
+        self.listen(7010, WEBSOCKET)
+        self.talk(WebSocket(self.server.socket, "/vms/a/proxy/7010/socket"))
+        cookie = self.log_in()
+        token = self.server.must(201, "POST", "/tokens", {"name": "looker", "scope": "admin"})["token"]
+        self.talk(WebSocket(self.port, "/vms/a/proxy/7010/socket", headers={"Authorization": f"Bearer {token}"}))
+        with self.assertRaises(Refused) as refused:
+            WebSocket(self.port, "/vms/a/proxy/7010/socket")
+        self.assertEqual(401, refused.exception.status)
+        # In a browser: on the origin that the page is shown on, and from no page of another.
+        moved = self.tcp("GET", self.own, "/vms/a/proxy/7010/page", cookie)
+        own = urllib.parse.urlsplit(moved.headers["Location"]).netloc
+        self.talk(WebSocket(self.port, "/socket", headers={"Host": own, "Origin": f"http://{own}", **cookie}))
+        with self.assertRaises(Refused) as refused:
+            WebSocket(self.port, "/socket", headers={"Host": own, "Origin": "http://elsewhere.example", **cookie})
+        self.assertEqual(403, refused.exception.status)
 
     def test_what_goes_wrong_is_said(self):
         refused = self.server.call("GET", "/vms/a/proxy/9/")

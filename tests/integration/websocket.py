@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A WebSocket client (RFC 6455) on the server's unix socket, as much of one as the tests need."""
 import base64
+import hashlib
 import json
 import os
 import socket
@@ -16,16 +17,21 @@ class Refused(Exception):
 
 
 class WebSocket:
-    def __init__(self, path, target, timeout=60):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(timeout)
-        self.sock.connect(path)
+    def __init__(self, path, target, timeout=60, headers=None):
+        """`path` of a unix socket, or a port of 127.0.0.1."""
+        if isinstance(path, int):
+            self.sock = socket.create_connection(("127.0.0.1", path), timeout)
+        else:
+            self.sock = socket.socket(socket.AF_UNIX)
+            self.sock.settimeout(timeout)
+            self.sock.connect(path)
         self.data = b""
         self.output = b""
         self.messages = []
         self.closed = None
         key = base64.b64encode(os.urandom(16)).decode()
-        self.sock.sendall(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        lines = "".join(f"{name}: {value}\r\n" for name, value in {"Host": "localhost", **(headers or {})}.items())
+        self.sock.sendall(f"GET {target} HTTP/1.1\r\n{lines}Connection: Upgrade\r\nUpgrade: websocket\r\n"
                           f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n".encode())
         while b"\r\n\r\n" not in self.data:
             self.more()
@@ -34,6 +40,9 @@ class WebSocket:
         if status != 101:
             self.sock.close()
             raise Refused(status, self.data)
+        # Whether it is the answer to this client's key.
+        answer = base64.b64encode(hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest()).decode()
+        self.answered = f"sec-websocket-accept: {answer}\r\n".lower() in f"{head.decode()}\r\n".lower()
 
     def more(self):
         got = self.sock.recv(65536)
