@@ -190,8 +190,20 @@ static int get_file(struct cli *cli, const char *vm, const char *source, const c
 	return r < 0 ? say(path, strerrordesc_np(-r)) : 0;
 }
 
-static int copy_out(struct cli *cli, const char *vm, const char *source, const char *target)
+/* "/a/." is "/a" with another meaning of the target, which target_path() knows. The caller frees.
+ */
+static char *without_dot(const char *path)
 {
+	size_t len = strlen(path);
+
+	while (len > 2 && path[len - 1] == '.' && path[len - 2] == '/')
+		len -= 2;
+	return len == 2 && streq(path, "/.") ? strdup("/") : strndup(path, len);
+}
+
+static int copy_out(struct cli *cli, const char *vm, const char *named, const char *target)
+{
+	autofree char *source = without_dot(named);
 	autofree char *path = NULL;
 	char type[8] = "";
 	mode_t mode = 0;
@@ -201,6 +213,8 @@ static int copy_out(struct cli *cli, const char *vm, const char *source, const c
 	bool folder;
 	int status;
 
+	if (!source)
+		return say(named, "out of memory");
 	if (source[0] != '/')
 		return say(source, "not an absolute path in the guest");
 	status = guest_file_look(cli, vm, source, type, &mode);
@@ -215,7 +229,7 @@ static int copy_out(struct cli *cli, const char *vm, const char *source, const c
 		return say(target, "exists and is no folder");
 	if (!folder && !into && ends_with(target, "/"))
 		return say(target, "no such folder");
-	path = target_path(source, target, into, folder);
+	path = target_path(named, target, into, folder);
 	if (!path)
 		return say(source, "out of memory");
 	return folder ? get_folder(cli, vm, source, path) : get_file(cli, vm, source, path, mode);
