@@ -12,8 +12,8 @@
 
 enum { ARGV_MAX = 24, LIST_MAX = 256 * 1024 * 1024, GIT_MS = 600 * 1000 };
 
-int git_run(const char *dir, const char *const *words, char **ret_out, size_t *ret_len,
-	    struct error *err)
+static int run(const char *dir, const char *const *words, const char *input, size_t input_len,
+	       char **ret_out, size_t *ret_len, struct error *err)
 {
 	autofree char *program = proc_find_program("git");
 	const char *argv[ARGV_MAX] = { program, "-C", dir };
@@ -27,7 +27,7 @@ int git_run(const char *dir, const char *const *words, char **ret_out, size_t *r
 			      NULL,
 			      NULL };
 	struct proc_spec spec = PROC_SPEC_INIT;
-	struct proc_run run = PROC_RUN_INIT;
+	struct proc_run how = PROC_RUN_INIT;
 	struct proc_result result;
 	size_t n = 3;
 	int r;
@@ -41,9 +41,11 @@ int git_run(const char *dir, const char *const *words, char **ret_out, size_t *r
 	env[4] = home_line;
 	spec.argv = argv;
 	spec.env = env;
-	run.output_max = LIST_MAX;
-	run.timeout_ms = GIT_MS;
-	r = proc_run(&spec, &run, &result, err);
+	how.input = input;
+	how.input_len = input_len;
+	how.output_max = LIST_MAX;
+	how.timeout_ms = GIT_MS;
+	r = proc_run(&spec, &how, &result, err);
 	if (r < 0)
 		return r;
 	if (result.status != 0)
@@ -56,6 +58,18 @@ int git_run(const char *dir, const char *const *words, char **ret_out, size_t *r
 	}
 	proc_result_done(&result);
 	return r;
+}
+
+int git_run(const char *dir, const char *const *words, char **ret_out, size_t *ret_len,
+	    struct error *err)
+{
+	return run(dir, words, NULL, 0, ret_out, ret_len, err);
+}
+
+int git_feed(const char *dir, const char *const *words, const char *input, size_t len,
+	     struct error *err)
+{
+	return run(dir, words, input, len, NULL, NULL, err);
 }
 
 char *git_line(const char *dir, const char *const *words)

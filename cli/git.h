@@ -13,5 +13,8 @@
  * ERR_INVALID with git's own words when it failed. */
 int git_run(const char *dir, const char *const *words, char **ret_out, size_t *ret_len,
 	    struct error *err) MUST_USE;
+/* The same with so many bytes of input, and without what it prints. */
+int git_feed(const char *dir, const char *const *words, const char *input, size_t len,
+	     struct error *err) MUST_USE;
 /* The first line of what git prints; NULL when it fails. The caller frees. */
 char *git_line(const char *dir, const char *const *words);

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/checkout.h"
 #include "cli/cli.h"
 #include "cli/git.h"
 #include "cli/guest_file.h"
@@ -17,10 +18,6 @@
 #include "lib/base/fs.h"
 #include "lib/base/macro.h"
 #include "lib/tar/tar.h"
-
-#define DEPTH       "10" /* commits of history */
-/* A repository may be asked for a commit that no branch of it points to. */
-#define UPLOAD_PACK "git -c uploadpack.allowAnySHA1InWant=true upload-pack"
 
 /* --- looking --- */
 
@@ -150,69 +147,7 @@ void workspace_print(const struct workspace *w)
 	}
 }
 
-/* --- the checkout that is sent --- */
-
-/* "https://me:secret@host/x" -> "https://host/x": what opens the remote is not for the guest. */
-static void drop_secret(char *url)
-{
-	char *host = strstr(url, "://");
-	char *at = host ? strchr(host + 3, '@') : NULL;
-
-	if (at && at < host + 3 + strcspn(host + 3, "/"))
-		memmove(host + 3, at + 1, strlen(at + 1) + 1);
-}
-
-static int set_origin(const struct workspace *w, const char *checkout, struct error *err)
-{
-	autofree char *url = git_line(w->root, GIT_WORDS("remote", "get-url", "origin"));
-
-	if (!url)
-		return git_run(checkout, GIT_WORDS("remote", "remove", "origin"), NULL, NULL, err);
-	drop_secret(url);
-	return git_run(checkout, GIT_WORDS("remote", "set-url", "origin", url), NULL, NULL, err);
-}
-
-static int set_identity(const struct workspace *w, const char *checkout, struct error *err)
-{
-	static const char *const keys[] = { "user.name", "user.email" };
-
-	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-		autofree char *value = git_line(w->root, GIT_WORDS("config", keys[i]));
-
-		if (value &&
-		    git_run(checkout, GIT_WORDS("config", keys[i], value), NULL, NULL, err) < 0)
-			return error_to_errno(err);
-	}
-	return 0;
-}
-
-/* A repository of its own with the last commits and an index that fits HEAD. */
-static int make_checkout(const struct workspace *w, const char *checkout, struct error *err)
-{
-	autofree char *head =
-		git_line(w->root, GIT_WORDS("rev-parse", "--verify", "--quiet", "HEAD^{commit}"));
-	int r;
-
-	if (!head || !*head) /* nothing committed yet */
-		return git_run(checkout, GIT_WORDS("init", "--quiet"), NULL, NULL, err);
-	r = git_run(checkout,
-		    GIT_WORDS("clone", "--quiet", "--no-local", "--no-checkout", "--no-tags",
-			      "--depth", DEPTH, w->root, "."),
-		    NULL, NULL, err);
-	if (r == 0 && w->branch)
-		r = git_run(checkout,
-			    GIT_WORDS("fetch", "--quiet", "--depth", DEPTH, "--upload-pack",
-				      UPLOAD_PACK, "origin", w->from),
-			    NULL, NULL, err);
-	if (r == 0 && w->branch)
-		r = git_run(checkout, GIT_WORDS("checkout", "--quiet", "-B", w->branch, w->from),
-			    NULL, NULL, err);
-	else if (r == 0)
-		r = git_run(checkout, GIT_WORDS("read-tree", "HEAD"), NULL, NULL, err);
-	if (r == 0)
-		r = set_origin(w, checkout, err);
-	return r == 0 ? set_identity(w, checkout, err) : r;
-}
+/* --- sending --- */
 
 static void remove_checkout(char (*path)[PATH_MAX])
 {
@@ -264,7 +199,7 @@ int workspace_put(struct cli *cli, const struct workspace *w, const char *vm,
 		return cli_fail(cli, &err);
 	}
 	memcpy(checkout, made, sizeof(made));
-	if (make_checkout(w, checkout, &err) < 0)
+	if (checkout_make(w->root, checkout, w->branch, w->from, &err) < 0)
 		return cli_fail(cli, &err);
 	return send_folders(cli, w, target, checkout);
 }

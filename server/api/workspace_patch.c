@@ -36,11 +36,13 @@ enum script_status { NO_FOLDER = 101, NO_GIT, NO_REPOSITORY, NO_COMMIT };
 	"  base=$(git hash-object -t tree --stdin </dev/null) || exit\n"                          \
 	"fi\n"                                                                                    \
 	"index=$dir/banger-patch-$$\n"                                                            \
-	"trap 'rm -f \"$index\" \"$index.lock\" \"$index.list\"' EXIT\n"                          \
+	"trap 'rm -f \"$index\" \"$index.lock\" \"$index.list\" \"$index.skip\"' EXIT\n"          \
 	"trap 'exit 1' HUP INT TERM\n"                                                            \
 	"git ls-files -s -z >\"$index.list\" || exit\n"                                           \
+	"git ls-files -t | sed -n 's/^S //p' >\"$index.skip\" || exit\n"                          \
 	"export GIT_INDEX_FILE=\"$index\"\n"                                                      \
-	"git update-index -z --index-info <\"$index.list\" && git add -A || exit\n"               \
+	"git update-index -z --index-info <\"$index.list\" || exit\n"                             \
+	"git update-index --skip-worktree --stdin <\"$index.skip\" && git add -A || exit\n"       \
 	"echo \"$base\"\n"                                                                        \
 	"git -c core.quotePath=true diff --cached --binary --full-index --no-color --no-ext-diff" \
 	" --no-textconv --no-relative --src-prefix=a/ --dst-prefix=b/ \"$base\"\n"

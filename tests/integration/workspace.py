@@ -161,6 +161,51 @@ class Workspace(LifeTest):
         # Git sees the same: what was changed here, and nothing else.
         self.assertEqual(self.git("status", "--porcelain", "-z"), self.git("status", "--porcelain", "-z", cwd=f"{self.dir}/back"))
 
+    def prepared(self, *options):
+        """Sends the repository; the folder it is in after it came back."""
+        back = tempfile.mkdtemp(prefix="back-", dir=self.dir)
+        self.cli("workspace", "prepare", "--force", *options, "a", self.repo)
+        self.cli("cp", "a:/root/repo/.", back)
+        return back
+
+    def test_a_sparse_checkout_stays_one(self):
+        self.server.start()
+        self.server.create("a", disk_mib=128)
+        self.write("far/away", "far")
+        self.write("far/with\nnewline", "far")
+        self.write("crlf", "back again")
+        self.commit("more")
+        self.git("sparse-checkout", "set", "deep")
+        self.assertFalse(os.path.exists(f"{self.repo}/far"))
+        back = self.prepared()
+        for status in (self.git("status", "--porcelain", "-uno"), self.git("status", "--porcelain", cwd=back)):
+            self.assertEqual("", status)
+        self.assertFalse(os.path.exists(f"{back}/far"))
+        # Nor is what is not there a change made in the guest.
+        self.give_git("a")
+        self.assertEqual(b"", self.patch().body)
+        self.server.run("a", "sh", "-c", "echo more >> /root/repo/count")
+        self.assertEqual(1, self.patch().body.count(b"diff --git"))
+        self.git("sparse-checkout", "disable", cwd=back)
+        with open(f"{back}/far/away", encoding="ascii") as f:
+            self.assertEqual("far", f.read())
+
+    def test_line_ends_of_the_working_tree_arrive_as_they_are(self):
+        self.server.start()
+        self.server.create("a", disk_mib=128)
+        self.git("config", "core.autocrlf", "true")
+        self.write("windows.txt", b"a\r\nb\r\n")
+        self.commit("line ends")
+        self.assertEqual("a\nb\n", self.git("cat-file", "-p", "HEAD:windows.txt"))
+        for options in ((), ("--branch", "fix")):
+            back = self.prepared(*options)
+            self.assertEqual("", self.git("status", "--porcelain", "-uno", cwd=back))
+            with open(f"{back}/windows.txt", "rb") as f:
+                self.assertEqual(b"a\r\nb\r\n", f.read())
+        self.git("config", "core.filemode", "false")
+        os.chmod(f"{self.repo}/run.sh", 0o644)
+        self.assertEqual("", self.git("status", "--porcelain", "-uno", cwd=self.prepared()))
+
     def test_the_server_records_what_was_put_there(self):
         self.server.start()
         self.server.create("a")

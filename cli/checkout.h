@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The repository that goes into a guest in place of the user's own. */
+#pragma once
+
+#include "lib/base/error.h"
+
+/*
+ * Makes a repository with the last commits of `root` in the empty folder `checkout`, and an index
+ * that says of the files what the one of `root` says. With `branch` (NULL: none): its files are
+ * those of the commit `from`, on that branch.
+ */
+int checkout_make(const char *root, const char *checkout, const char *branch, const char *from,
+		  struct error *err) MUST_USE;
