@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 static const struct {
 	const char *name;
@@ -64,6 +65,7 @@ int error_set(struct error *err, enum error_code code, const char *fmt, ...)
 	assert(code > ERR_NONE && code < ERROR_CODE_MAX_);
 	err->code = code;
 	err->sys = codes[code].sys;
+	err->allowed[0] = '\0';
 	va_start(ap, fmt);
 	(void)vsnprintf(err->msg, sizeof(err->msg), fmt, ap);
 	va_end(ap);
@@ -82,9 +84,18 @@ int error_errno(struct error *err, int r, const char *fmt, ...)
 	va_end(ap);
 	err->sys = -r;
 	err->code = code_of_errno(-r);
+	err->allowed[0] = '\0';
 	text = strerrordesc_np(-r);
 	(void)snprintf(err->msg, sizeof(err->msg), "%s: %s", what, text ? text : "unknown error");
 	return r;
+}
+
+void error_allow(struct error *err, const char *word)
+{
+	size_t have = strlen(err->allowed);
+
+	if (have + strlen(word) + 2 <= sizeof(err->allowed))
+		(void)snprintf(err->allowed + have, sizeof(err->allowed) - have, "%s ", word);
 }
 
 int error_wrap(struct error *err, const char *fmt, ...)

@@ -45,12 +45,18 @@ struct error {
 	enum error_code code;
 	int sys;       /* positive errno where there is one, else 0 */
 	char msg[512]; /* complete sentence without full stop, fit to be shown to a user */
+	/* Words that would do in place of the one that was refused, each followed by a blank; ""
+	 * where that is not the matter. See error_allow(). */
+	char allowed[96];
 };
 
 #define ERROR_INIT ((struct error){ 0 })
 
 /* Sets the error; returns the negative errno that fits `code`. */
 int error_set(struct error *err, enum error_code code, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* After error_set(): one more word that would have done. What does not fit is left out. */
+void error_allow(struct error *err, const char *word);
 
 /*
  * Sets the error from a negative errno `r`: "<formatted>: <strerror>". The code follows from the

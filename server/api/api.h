@@ -54,6 +54,7 @@ struct api {
 	const struct vmm_probe *probe;   /* of it */
 	char no_limits[256]; /* why VMs that the server starts itself have none; "": they have */
 	const char *vmm_why; /* it was chosen, or none was */
+	char gone_id[ID_LEN + 1];     /* api_query_target()'s */
 	unsigned int operations_kept; /* since the start */
 	struct kept_page pages[API_KEPT_PAGES];
 	unsigned int next_page;                 /* the place that the next one takes */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "server/api/handlers.h"
+#include "server/store/journal.h"
 
 /* A terminal's keys and the like: what they belong to is told already. */
 static const char *const left_out[] = { "exec_input", "exec_resize", "ticket_create" };
@@ -20,19 +21,28 @@ static void resource_of(const char *path, char *ref, size_t size)
 void api_audit(void *context, const struct http_audit *audit)
 {
 	struct api *api = context;
+	char id[ID_LEN + 1] = "";
 	struct vm *vm = NULL;
+	struct error none;
+	bool gone = false;
 	char ref[256];
 
 	for (size_t i = 0; i < ARRAY_SIZE(left_out); i++)
 		if (streq(audit->operation, left_out[i]))
 			return;
 	resource_of(audit->path, ref, sizeof(ref));
-	if (str_has_prefix(audit->path, "/vms/"))
+	/* What a create has made. */
+	if (!ref[0] && audit->location)
+		resource_of(audit->location, ref, sizeof(ref));
+	if (str_has_prefix(audit->path, "/vms"))
 		vm = vms_find(api->vms, ref);
+	/* What a delete has deleted. */
+	if (!vm && audit->status < 400 && str_has_prefix(audit->path, "/vms/"))
+		gone = events_last_named(api->store, "vm.deleted", ref, id, sizeof(id), &none) == 0;
 	events_emit(api->events,
 		    &(struct event){ .kind = "request",
-				     .target = vm ? vm_row(vm)->id : ref,
-				     .target_name = vm ? vm_row(vm)->name : NULL,
+				     .target = vm ? vm_row(vm)->id : (gone ? id : ref),
+				     .target_name = vm ? vm_row(vm)->name : (gone ? ref : NULL),
 				     .by = audit->by,
 				     .data = json_pack("{s:s, s:s, s:s, s:i}", "request",
 						       audit->operation, "method", audit->method,

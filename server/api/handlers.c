@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "server/store/journal.h"
+
 #define API_ROW(id) { #id, api_##id },
 const struct http_handler api_handlers[] = { API_OPERATIONS(API_ROW) };
 #undef API_ROW
@@ -15,10 +17,18 @@ long api_query_number(const struct http_request *req, const char *name, long oth
 	return text ? strtol(text, NULL, 10) : otherwise;
 }
 
-const char *api_query_target(const struct http_request *req, const struct api *api)
+const char *api_query_target(const struct http_request *req, struct api *api)
 {
 	const char *target = http_query(req, "target");
 	const struct vm *vm = target ? vms_find(api->vms, target) : NULL;
+	struct error none;
 
-	return vm ? vm_row(vm)->id : target;
+	if (vm)
+		return vm_row(vm)->id;
+	/* One that is gone is found by the name that it had. */
+	if (target && strlen(target) < sizeof(((struct vm_row *)0)->name) && !id_valid(target) &&
+	    events_last_named(api->store, "vm.deleted", target, api->gone_id, sizeof(api->gone_id),
+			      &none) == 0)
+		return api->gone_id;
+	return target;
 }

@@ -124,6 +124,9 @@ void api_reply_when_done(struct http_request *req, struct api *api, struct op *o
 void api_go_on_after(struct http_request *req, struct api *api, struct op *op,
 		     http_handler_fn *then);
 
+/* The number of a signal that a kill may name; NULL: SIGKILL. */
+int api_signal_of(const char *word);
+
 /* Replies with the VM as it is now. */
 void api_reply_vm(struct http_request *req, struct api *api, const char *id, int status);
 
@@ -189,8 +192,11 @@ bool api_view_again(struct http_request *req, struct api *api, uint64_t version)
 void api_view_reply(struct http_request *req, struct api *api, json_t *view, bool keep,
 		    uint64_t version);
 
-/* The query's `target`: of a VM's id or name the id, else as it stands; NULL when there is none. */
-const char *api_query_target(const struct http_request *req, const struct api *api);
+/*
+ * The query's `target`: of a VM's id or name the id, also of the last one of that name that was
+ * deleted; else as it stands. NULL when there is none. Good until the next call.
+ */
+const char *api_query_target(const struct http_request *req, struct api *api);
 
 /* `?since=` as wall clock time, or INT64_MIN without one. */
 int64_t api_query_since(const struct http_request *req);

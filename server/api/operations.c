@@ -294,6 +294,31 @@ void api_operation_get(struct http_request *req, void *context)
 		look(w);
 }
 
+static void refuse_ended(struct http_request *req, const char *id, const char *state)
+{
+	struct error err = ERROR_INIT;
+
+	(void)error_set(&err, ERR_STATE, "operation %s has ended already: it has %s", id,
+			streq(state, "cancelled") ? "been cancelled" : state);
+	http_reply_error(req, &err, NULL);
+}
+
+static void refuse_stored(struct http_request *req, struct api *api, const char *id)
+{
+	autofree char *document = NULL;
+	json_auto_t *stored = NULL;
+	const char *state;
+	struct error err;
+
+	if (operations_get(api->store, id, &document, &err) < 0) {
+		http_reply_error(req, &err, NULL);
+		return;
+	}
+	stored = json_loads(document, 0, NULL);
+	state = json_string_value(json_object_get(stored, "state"));
+	refuse_ended(req, id, state ? state : "ended");
+}
+
 void api_operation_cancel(struct http_request *req, void *context)
 {
 	struct api *api = context;
@@ -301,7 +326,11 @@ void api_operation_cancel(struct http_request *req, void *context)
 	struct op *op = ops_find(api->ops, id);
 
 	if (!op) {
-		reply_stored(req, api, id);
+		refuse_stored(req, api, id);
+		return;
+	}
+	if (op_ended(op)) {
+		refuse_ended(req, id, op_state_name(op_get_state(op)));
 		return;
 	}
 	op_cancel(op);

@@ -45,6 +45,7 @@ struct batch {
 	struct api *api;
 	struct loop_timer *timer;
 	bool cancel; /* the operations, when the client leaves */
+	int signo;   /* of a kill; 0: the usual one */
 	size_t pending;
 	size_t n;
 	struct target targets[];
@@ -124,15 +125,33 @@ static void on_ended(struct op *op, void *data)
 		reply(t->batch);
 }
 
+/* A VM that is named twice, by name and by id perhaps, has one operation, told in both places. */
+static bool joins(struct target *t)
+{
+	for (const struct target *o = t->batch->targets; o < t; o++) {
+		if (!streq(o->id, t->id))
+			continue;
+		t->op = o->op ? op_ref(o->op) : NULL;
+		t->err = o->err;
+		return true;
+	}
+	return false;
+}
+
 static void begin(struct target *t, struct api *api, verb_fn *verb, const char *who)
 {
+	int signo = t->batch->signo;
 	struct vm *vm = NULL;
 	struct op *op = NULL;
+	int r;
 
 	if (vms_get(api->vms, t->ref, &vm, &t->err) < 0)
 		return;
 	(void)snprintf(t->id, sizeof(t->id), "%s", vm_row(vm)->id);
-	if (verb(vm, who, &op, &t->err) == 0)
+	if (joins(t))
+		return;
+	r = signo ? vm_kill_by(vm, signo, who, &op, &t->err) : verb(vm, who, &op, &t->err);
+	if (r == 0)
 		t->op = op_ref(op);
 }
 
@@ -240,11 +259,13 @@ static bool went_before(struct http_request *req, struct api *api)
 struct action_body {
 	const char *action;
 	const json_t *vms;
+	const char *signal;
 };
 
 static const struct json_field action_fields[] = {
 	{ "action", JSON_FIELD_STRING, offsetof(struct action_body, action), true },
 	{ "vms", JSON_FIELD_VALUE, offsetof(struct action_body, vms), true },
+	{ "signal", JSON_FIELD_STRING, offsetof(struct action_body, signal), false },
 };
 
 void api_vm_action(struct http_request *req, void *context)
@@ -263,6 +284,8 @@ void api_vm_action(struct http_request *req, void *context)
 	if (r == 0 && !verb)
 		r = error_set(&err, ERR_INVALID, "/action: there is no action '%.32s'",
 			      body.action);
+	if (r == 0 && body.signal && verb != vm_kill)
+		r = error_set(&err, ERR_INVALID, "/signal: it goes with the action kill alone");
 	if (r < 0) {
 		http_reply_error(req, &err, NULL);
 		return;
@@ -270,6 +293,7 @@ void api_vm_action(struct http_request *req, void *context)
 	b = batch_new(req, context, json_array_size(body.vms));
 	if (!b)
 		return;
+	b->signo = body.signal ? api_signal_of(body.signal) : 0;
 	for (size_t i = 0; i < b->n; i++)
 		(void)snprintf(b->targets[i].ref, sizeof(b->targets[i].ref), "%s",
 			       json_string_value(json_array_get(body.vms, i)));

@@ -252,7 +252,7 @@ void api_vm_restart(struct http_request *req, void *context)
 }
 
 /* The words of the document. */
-static int signal_of(const char *word)
+int api_signal_of(const char *word)
 {
 	static const struct {
 		const char *word;
@@ -270,7 +270,7 @@ static int signal_of(const char *word)
 void api_vm_kill(struct http_request *req, void *context)
 {
 	struct api *api = context;
-	int signo = signal_of(http_query(req, "signal"));
+	int signo = api_signal_of(http_query(req, "signal"));
 	struct vm *vm = NULL;
 	struct op *op = NULL;
 	struct error err;

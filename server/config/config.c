@@ -231,10 +231,29 @@ static int bound_lines(char *text)
 	return 0;
 }
 
+/* inih tells the first bad line, but goes on to later keys: what is wrong is in that line. */
+static const char *fault_of_line(const char *text, int number)
+{
+	size_t len;
+
+	for (int n = 1; n < number; n++)
+		text += strcspn(text, "\n") + 1;
+	/* An indented one goes on with the value above. */
+	if (*text == ' ' || *text == '\t')
+		return NULL;
+	len = strcspn(text, "\n");
+	if (*text == '[' && !memchr(text, ']', len))
+		return "the section's name has no ']' behind it";
+	if (*text != '[' && !memchr(text, '=', len) && !memchr(text, ':', len))
+		return "neither a [section] nor 'key = value'";
+	return NULL;
+}
+
 int config_read(struct config *config, const char *path, struct error *err)
 {
 	struct reading reading = { .config = config };
 	autofree char *text = NULL;
+	const char *fault;
 	size_t len = 0;
 	int r = read_file(path, FILE_MAX, &text, &len);
 
@@ -253,9 +272,11 @@ int config_read(struct config *config, const char *path, struct error *err)
 		return 0;
 	if (r < 0)
 		return error_errno(err, -ENOMEM, "read %s", path);
-	return error_set(err, ERR_INVALID, "%s:%d: %s", path, r,
-			 reading.error.code == ERR_NONE ? "neither a [section] nor 'key = value'"
-							: reading.error.msg);
+	fault = fault_of_line(text, r);
+	if (!fault)
+		fault = reading.error.code == ERR_NONE ? "neither a [section] nor 'key = value'"
+						       : reading.error.msg;
+	return error_set(err, ERR_INVALID, "%s:%d: %s", path, r, fault);
 }
 
 int64_t config_number(const struct config *config, enum config_key key)
@@ -267,6 +288,23 @@ int64_t config_number(const struct config *config, enum config_key key)
 const char *config_text(const struct config *config, enum config_key key)
 {
 	return config->values[key].text;
+}
+
+/* What it may be, where that is not any text. */
+static void add_bounds(json_t *o, enum config_key key)
+{
+	if (keys[key].kind == NUMBER) {
+		(void)json_object_set_new(o, "min", json_integer(keys[key].least));
+		(void)json_object_set_new(o, "max", json_integer(keys[key].most));
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		json_t *allowed = words[i].key == key ? json_array() : NULL;
+
+		for (size_t w = 0; allowed && words[i].words[w]; w++)
+			(void)json_array_append_new(allowed, json_string(words[i].words[w]));
+		if (allowed)
+			(void)json_object_set_new(o, "allowed", allowed);
+	}
 }
 
 json_t *config_to_json(const struct config *config)
@@ -282,6 +320,7 @@ json_t *config_to_json(const struct config *config)
 		(void)json_object_set_new(o, "value",
 					  keys[i].kind == NUMBER ? json_integer(v->number)
 								 : json_string(v->text));
+		add_bounds(o, (enum config_key)i);
 		(void)json_array_append_new(list, o);
 	}
 	return json_pack("{s:o}", "items", list);

@@ -281,7 +281,8 @@ void http_saved_done(struct http_saved *saved);
 struct http_audit {
 	const char *operation; /* operationId */
 	const char *method;
-	const char *path; /* as asked, without the query */
+	const char *path;     /* as asked, without the query */
+	const char *location; /* of the reply, for what was made; NULL: none */
 	const char *by;
 	unsigned int status;
 };

@@ -276,6 +276,8 @@ static int check_headers(struct http_request *req, struct error *err)
 		r = check_accept(req, err);
 	if (r == 0)
 		r = check_body_headers(req, &scan, err);
+	if (r == 0)
+		r = prefer_read(req, err);
 	return r;
 }
 

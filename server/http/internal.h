@@ -101,6 +101,9 @@ struct http_request {
 	size_t discarded;
 	json_t *json;
 
+	int wait_s;   /* of Prefer */
+	bool cancels; /* the operation, when its client leaves */
+
 	bool dispatched;
 	bool suspended;
 	bool aborted; /* the client is gone, or the server ends: the connection is to be closed */
@@ -188,6 +191,11 @@ void intake_go_on(struct http_request *req);
 
 /* Runs the handler of a request that has been found good. */
 void intake_run(struct http_request *req);
+
+/* --- prefer.c --- */
+
+/* Reads `Prefer`; what is malformed of what is known is an error. */
+int prefer_read(struct http_request *req, struct error *err) MUST_USE;
 
 /* --- gate.c --- */
 

@@ -154,6 +154,15 @@ static json_t *error_of_message(const struct error *err)
 			 safe_string(msg + len + 2));
 }
 
+static json_t *allowed_words(const struct error *err)
+{
+	json_t *list = json_array();
+
+	for (const char *p = err->allowed; *p; p += strcspn(p, " ") + 1)
+		(void)json_array_append_new(list, json_stringn(p, strcspn(p, " ")));
+	return list;
+}
+
 json_t *problem_to_json(const struct error *err, const char *operation, json_t *errors, bool more)
 {
 	const struct problem_kind *kind = problem_kind(err->code);
@@ -173,6 +182,8 @@ json_t *problem_to_json(const struct error *err, const char *operation, json_t *
 		(void)json_object_set(problem, "errors", errors);
 	else
 		(void)json_object_set_new(problem, "errors", error_of_message(err));
+	if (err->allowed[0])
+		(void)json_object_set_new(problem, "allowed", allowed_words(err));
 	if (more)
 		(void)json_object_set_new(problem, "truncated", json_true());
 	return problem;

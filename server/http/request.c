@@ -20,8 +20,6 @@ enum { SPARE_MAX = 0 };
 enum { SPARE_MAX = 32 };
 #endif
 
-enum { PREFER_WAIT_MAX = 600 };
-
 /* What is not available yet: in a moment, perhaps. */
 #define RETRY_AFTER_S "5"
 
@@ -274,44 +272,6 @@ enum http_scope http_scope(const struct http_request *req)
 	return req->scope;
 }
 
-/* What follows "name=" in the header, alone or among other preferences, its quote passed over;
- * NULL: not stated. */
-static const char *preference(const struct http_request *req, const char *name)
-{
-	const char *p = http_header(req, "Prefer");
-	size_t len = strlen(name);
-
-	while (p && *p) {
-		const char *end = strchrnul(p, ',');
-
-		p += strspn(p, " \t");
-		if (strncasecmp(p, name, len) == 0) {
-			p += len + strspn(p + len, " \t");
-			if (*p == '=')
-				return p + 1 + strspn(p + 1, " \t\"");
-		}
-		p = *end ? end + 1 : end;
-	}
-	return NULL;
-}
-
-int http_prefer_wait(const struct http_request *req)
-{
-	const char *p = preference(req, "wait");
-	long n = 0;
-
-	for (; p && *p >= '0' && *p <= '9' && n < PREFER_WAIT_MAX; p++)
-		n = n * 10 + (*p - '0');
-	return n > PREFER_WAIT_MAX ? PREFER_WAIT_MAX : (int)n;
-}
-
-bool http_prefer_cancel(const struct http_request *req)
-{
-	const char *p = preference(req, "on-disconnect");
-
-	return p && strncasecmp(p, "cancel", strlen("cancel")) == 0;
-}
-
 bool http_accepts(const struct http_request *req, const char *type)
 {
 	const struct operation *op = req->op;
@@ -334,6 +294,14 @@ void http_reply_header(struct http_request *req, const char *name, const char *v
 	req->n_headers++;
 }
 
+static const char *reply_location(const struct http_request *req)
+{
+	for (size_t i = 0; i < req->n_headers; i++)
+		if (req->headers[i].name && strcasecmp(req->headers[i].name, "Location") == 0)
+			return req->headers[i].value;
+	return NULL;
+}
+
 /* Who is not known is in the log: nobody fills the audit trail without a token, nor does a page
  * that a guest serves. */
 static void tell_audit(const struct http_request *req, unsigned int status)
@@ -343,6 +311,7 @@ static void tell_audit(const struct http_request *req, unsigned int status)
 					  .method = req->method,
 					  .path = req->uri.path,
 					  .by = req->principal,
+					  .location = reply_location(req),
 					  .status = status };
 	bool looks = streq(req->method, "GET") || streq(req->method, "HEAD") ||
 		     streq(req->method, "OPTIONS");

@@ -5,6 +5,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/statvfs.h>
 
 #include "lib/base/cleanup.h"
@@ -32,6 +33,27 @@ static void usage(FILE *out)
 		out);
 }
 
+/* getopt_long(3) takes a beginning for the whole, and with that "--hom" for "--home" until there is
+ * another option that begins so. */
+static const char *abbreviated(int argc, char **argv, const struct option *longs)
+{
+	for (int i = 1; i < argc && !streq(argv[i], "--"); i++) {
+		const struct option *o = longs;
+		size_t len = strcspn(argv[i], "=");
+
+		if (!str_has_prefix(argv[i], "--"))
+			continue;
+		while (o->name &&
+		       (strlen(o->name) != len - 2 || memcmp(o->name, argv[i] + 2, len - 2) != 0))
+			o++;
+		if (!o->name)
+			return argv[i];
+		/* Its value is the next word. */
+		i += o->has_arg == required_argument && argv[i][len] != '=';
+	}
+	return NULL;
+}
+
 int options_parse(int argc, char **argv, struct options *o)
 {
 	enum {
@@ -57,8 +79,14 @@ int options_parse(int argc, char **argv, struct options *o)
 		{ "help", no_argument, NULL, OPT_HELP },
 		{ NULL, 0, NULL, 0 },
 	};
+	const char *unknown = abbreviated(argc, argv, longs);
 	int c;
 
+	if (unknown) {
+		(void)fprintf(stderr, "banger-server: there is no option '%s'; see --help\n",
+			      unknown);
+		return 2;
+	}
 	/* Before the first thread. NOLINTNEXTLINE(concurrency-mt-unsafe) */
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		switch (c) {

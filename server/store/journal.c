@@ -93,6 +93,24 @@ int events_each(struct store *store, int64_t after, const struct event_filter *f
 	return walk(store, STMT_EVENT_LIST, fn, data, err);
 }
 
+int events_last_named(struct store *store, const char *kind, const char *name, char *ret_target,
+		      size_t size, struct error *err)
+{
+	char words[300];
+	sqlite3_stmt *s;
+	int r;
+
+	(void)sqlite3_snprintf((int)sizeof(words), words, "\"target_name\":\"%s\"", name);
+	s = store_bind(store, STMT_EVENT_LAST_NAMED, "tt", kind, words);
+	r = store_step(store, STMT_EVENT_LAST_NAMED, err);
+	if (r > 0)
+		store_copy(s, 0, ret_target, size);
+	store_reset(store, STMT_EVENT_LAST_NAMED);
+	if (r < 0)
+		return r;
+	return r > 0 ? 0 : error_set(err, ERR_NOT_FOUND, "no event %s of '%s'", kind, name);
+}
+
 int events_oldest(struct store *store, int64_t *ret_seq, struct error *err)
 {
 	int r = store_step(store, STMT_EVENT_OLDEST, err);

@@ -48,6 +48,9 @@ int events_each(struct store *store, int64_t after, const struct event_filter *f
 		journal_each_fn *fn, void *data, struct error *err) MUST_USE;
 /* Number of the oldest event that is still there, requests aside; 0: there is none. */
 int events_oldest(struct store *store, int64_t *ret_seq, struct error *err) MUST_USE;
+/* The target of the newest event of a kind whose target had the name: ERR_NOT_FOUND without one. */
+int events_last_named(struct store *store, const char *kind, const char *name, char *ret_target,
+		      size_t size, struct error *err) MUST_USE;
 /* Newest first. */
 int events_each_latest(struct store *store, int limit, journal_each_fn *fn, void *data,
 		       struct error *err) MUST_USE;

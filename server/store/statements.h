@@ -97,6 +97,9 @@
 	X(EVENT_BOUND_REQUESTS, "DELETE FROM events WHERE kind = 'request' AND seq <= "            \
 				"(SELECT seq FROM events WHERE kind = 'request' "                  \
 				"ORDER BY seq DESC LIMIT 1 OFFSET ?1)")                            \
+	X(EVENT_LAST_NAMED,                                                                        \
+	  "SELECT target FROM events WHERE kind = ?1 AND instr(document, ?2) > 0 "                 \
+	  "ORDER BY seq DESC LIMIT 1")                                                             \
 	X(EVENT_OLDEST, "SELECT coalesce(min(seq), 0) FROM events WHERE kind <> 'request'")        \
                                                                                                    \
 	X(TOKEN_INSERT,                                                                            \

@@ -121,9 +121,45 @@ static int grow_disk(const struct vm *vm, uint32_t disk_mib, struct error *err)
 	return 0;
 }
 
+static void note(json_t *changes, const char *field, json_t *from, json_t *to)
+{
+	if (!json_equal(from, to))
+		(void)json_object_set_new(changes, field,
+					  json_pack("{s:O, s:O}", "from", from, "to", to));
+	json_decref(from);
+	json_decref(to);
+}
+
+static json_t *time_or_null(int64_t wall_ms)
+{
+	char when[32];
+
+	return wall_ms ? json_string(clock_format_ms(wall_ms, when)) : json_null();
+}
+
+/* Each field that is another, as it was and as it is. */
+static json_t *changes_of(const struct vm_row *from, const struct vm_row *to)
+{
+	json_t *o = json_object();
+
+#define NUMBER(field) note(o, #field, json_integer(from->field), json_integer(to->field))
+	NUMBER(vcpus);
+	NUMBER(memory_mib);
+	NUMBER(disk_mib);
+	NUMBER(idle_stop_s);
+	NUMBER(idle_suspend_s);
+#undef NUMBER
+	note(o, "nat", json_boolean(from->nat), json_boolean(to->nat));
+	note(o, "wake", json_string(from->wake), json_string(to->wake));
+	note(o, "expires", time_or_null(from->ends_ms), time_or_null(to->ends_ms));
+	note(o, "labels", json_loads(from->labels, 0, NULL), json_loads(to->labels, 0, NULL));
+	return o;
+}
+
 int vm_set(struct vm *vm, const struct vm_change *c, const char *who, struct error *err)
 {
 	struct vm_row row = vm->row;
+	json_auto_t *changes = NULL;
 	int r = check_state(vm, c, err);
 
 	if (r == 0)
@@ -138,14 +174,17 @@ int vm_set(struct vm *vm, const struct vm_change *c, const char *who, struct err
 		r = vms_set_spec(vm->vms->c.store, &row, err);
 	if (r < 0)
 		return r;
+	changes = changes_of(&vm->row, &row);
 	vm->row = row;
 	if (c->ttl_s >= 0)
 		vm_arm_ttl(vm);
 	if (c->idle_stop_s >= 0 || c->idle_suspend_s >= 0)
 		vm_arm_idle(vm);
-	events_emit(vm->vms->c.events, &(struct event){ .kind = "vm.changed",
-							.target = vm->row.id,
-							.target_name = vm->row.name,
-							.by = who });
+	events_emit(vm->vms->c.events,
+		    &(struct event){ .kind = "vm.changed",
+				     .target = vm->row.id,
+				     .target_name = vm->row.name,
+				     .by = who,
+				     .data = json_pack("{s:O}", "changes", changes) });
 	return 0;
 }

@@ -102,8 +102,12 @@ int vm_state_allows(enum vm_state state, enum vm_verb verb, const char *name, st
 			n += (size_t)snprintf(allowed + n, sizeof(allowed) - n, "%s%s",
 					      n ? ", " : "", verb_names[v]);
 	}
-	return error_set(err, ERR_STATE, "VM '%s' is %s; %s is not possible now (possible: %s)",
-			 name, states[state].name, verb_names[verb], allowed);
+	(void)error_set(err, ERR_STATE, "VM '%s' is %s; %s is not possible now (possible: %s)",
+			name, states[state].name, verb_names[verb], allowed);
+	for (int v = 0; v < VM_VERB_MAX_; v++)
+		if (states[state].verbs & BIT(v))
+			error_allow(err, verb_names[v]);
+	return error_to_errno(err);
 }
 
 static int save(struct vm *vm, struct error *err)

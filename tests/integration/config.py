@@ -25,6 +25,16 @@ class Config(LifeTest):
         self.assertEqual((1, "builtin"), values["vms.vcpus"])
         self.assertEqual(("warn", "option"), values["server.log_level"])
         self.assertEqual(("off", "option"), values["server.listen"])
+        items = {f"{i['section']}.{i['key']}": i for i in self.server.must(200, "GET", "/config")["items"]}
+        self.assertEqual((1, 64), (items["vms.vcpus"]["min"], items["vms.vcpus"]["max"]))
+        self.assertEqual(["error", "warn", "info", "debug"], items["server.log_level"]["allowed"])
+        self.assertFalse({"min", "max", "allowed"} & set(items["server.listen"]))
+        for key, item in items.items():
+            if "min" in item:
+                self.assertLessEqual(item["min"], item["value"], key)
+                self.assertLessEqual(item["value"], item["max"], key)
+            elif "allowed" in item:
+                self.assertIn(item["value"], item["allowed"], key)
         vm = self.server.must(201, "POST", "/vms", {"image": "mini", "start": False})
         self.assertEqual(96, vm["memory_mib"])
         rows = {c["name"]: c for c in self.server.must(200, "GET", "/doctor")["checks"]}
@@ -53,6 +63,9 @@ class Config(LifeTest):
             ("[file_sync]\n~/a =\n", ":2:", "below ~"),
             ("[file_sync]\n~/a = ~/a 0999\n", ":2:", "octal"),
             ("[vms]\nnonsense\n", ":2:", "key = value"),
+            ("[vms\nmax = 5\n", ":1:", "no ']'"),
+            ("[vms]\nmax = 5\n\n[server\nlog_level = warn\n", ":4:", "no ']'"),
+            ("[vms]\nnonsense\nmax = many\n", ":2:", "key = value"),
             ("[vms]\nmax = 5\nvcpus = 2\nmax = 6\n", ":4:", "twice"),
             # What inih takes for the rest of the line above.
             ("[images]\ninsecure_registries = a.example\n  b.example\n", ":3:", "twice"),
@@ -69,6 +82,14 @@ class Config(LifeTest):
                 self.assertEqual(1, len(done.stderr.splitlines()), done.stderr)
                 self.assertIn(where, done.stderr)
                 self.assertIn(word, done.stderr)
+
+    def test_options_are_not_abbreviated(self):
+        for given in (["--hom", self.home], ["--home", self.home, "--no-t"], ["--hom=" + self.home], ["--no-tcp", "--"],
+                      ["--home", "--no-tcp", "--nope"]):
+            done = subprocess.run([SERVER, *given, "--version"], capture_output=True, text=True, timeout=30, check=False,
+                                  stdin=subprocess.DEVNULL)
+            self.assertEqual(2, done.returncode, given)
+            self.assertTrue(done.stderr, given)
 
     def test_memory_is_promised_up_to_the_limit(self):
         self.write("[vms]\nmemory_overcommit_percent = 10\n")

@@ -46,6 +46,30 @@ class Journal(LifeTest):
         self.assertEqual("vm.deleted", [e["kind"] for e in of_a if e["kind"].startswith("vm.")][-1])
         self.assertTrue(all(e["time"] for e in of_a))
 
+    def test_what_is_gone_is_found_by_the_name_it_had(self):
+        older = self.stopped("a")
+        self.server.delete("a")
+        vm = self.stopped("a")
+        self.server.must(200, "PATCH", "/vms/a", {"vcpus": 2, "labels": {"team": "x"}, "wake": "auto"})
+        alive = self.events("&target=a")
+        self.assertEqual({vm["id"]}, {e["target"] for e in alive})
+        self.server.delete("a")
+        for _ in range(2):
+            of_a = self.events("&target=a")
+            self.assertEqual(self.events(f"&target={vm['id']}"), of_a)
+            self.assertEqual(alive, of_a[:len(alive)])
+            requests = [e["data"]["request"] for e in of_a if e["kind"] == "request"]
+            self.assertEqual(["vm_create", "vm_update", "vm_delete"], requests)
+            changed = next(e for e in of_a if e["kind"] == "vm.changed")
+            self.assertEqual({"vcpus": {"from": 1, "to": 2}, "labels": {"from": {}, "to": {"team": "x"}}},
+                             changed["data"]["changes"])
+            kinds = [o["kind"] for o in self.server.must(200, "GET", "/operations?target=a")["items"]]
+            self.assertIn("vm.delete", kinds)
+            self.server.stop()
+            self.server.start()
+        self.assertTrue(self.events(f"&target={older['id']}"))
+        self.assertEqual([], self.events("&target=nobody"))
+
     def test_replay_has_no_gap_and_says_what_is_lost(self):
         for name in ("a", "b"):
             self.stopped(name)

@@ -38,23 +38,40 @@ class Verbs(LifeTest):
     def test_a_verb_is_held_against_the_state_that_its_turn_finds(self):
         self.stopped("a")
         for action in ("start", "pause", "resume", "suspend", "start"):
-            results = self.server.must(200, "POST", "/vms/actions", {"action": action, "vms": ["a", "a", "a"]},
-                                       wait=240)["results"]
-            self.assertEqual(["failed", "failed", "succeeded"], sorted(r["state"] for r in results), results)
-            refused = next(r for r in results if r["state"] == "failed")["error"]
+            replies = self.at_once(3, "POST", f"/vms/a/{action}")
+            self.assertEqual([200, 409, 409], sorted(r.status for r in replies), replies)
+            refused = next(r for r in replies if r.status == 409).json()
             self.assertEqual("wrong_state", refused["code"])
             self.assertIn("possible:", refused["detail"])
+            self.assertIn("delete", refused["allowed"])
+            self.assertNotIn(action, refused["allowed"])
             if action == "start":
                 self.assertEqual("a\n", self.server.run("a", "hostname"))
             if action == "resume":
                 self.server.run("a", "sh", "-c", "echo kept >/dev/shm/memory")
         self.assertEqual("kept\n", self.server.run("a", "cat", "/dev/shm/memory"))
-        # One that is done when its turn comes; in one request, so that both are accepted before one begins.
-        results = self.server.must(200, "POST", "/vms/actions", {"action": "stop", "vms": ["a", "a"]}, wait=240)["results"]
-        self.assertEqual(["succeeded", "succeeded"], [r["state"] for r in results], results)
+        # One that is done when its turn comes: both are accepted while something else is at work.
+        monitor = next(pid for pid, line in self.server.vmms().items() if "qemu" in line)
+        os.kill(monitor, signal.SIGSTOP)
+        try:
+            accepted = [self.server.must(202, "POST", f"/vms/a/{verb}") for verb in ("pause", "stop", "stop")]
+        finally:
+            os.kill(monitor, signal.SIGCONT)
+        self.assertEqual(["succeeded"] * 3, [self.server.wait_operation(o["id"])["state"] for o in accepted])
         self.assertEqual("stopped", self.server.state("a"))
         self.server.delete("a")
         self.assert_nothing_left()
+
+    def at_once(self, n, method, target):
+        """Replies to n equal requests that come together."""
+        replies = []
+        threads = [threading.Thread(target=lambda: replies.append(
+            self.server.call(method, target, None, {"Prefer": "wait=240"}))) for _ in range(n)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join(300)
+        return replies
 
     def test_a_stop_behind_a_suspend_leaves_its_memory(self):
         self.server.create("a")
@@ -198,7 +215,52 @@ class Verbs(LifeTest):
         results = self.server.must(200, "POST", "/vms/actions", {"action": "delete", "vms": ["b", "b"]},
                                    wait=60)["results"]
         self.assertEqual(["succeeded", "succeeded"], [r["state"] for r in results])
+        self.assertEqual(results[0]["operation"], results[1]["operation"])
         self.assert_nothing_left()
+
+    def test_actions_name_a_vm_twice(self):
+        vm = self.stopped("a")
+        results = self.server.must(200, "POST", "/vms/actions", {"action": "start", "vms": ["a", vm["id"], "a"]},
+                                   wait=240)["results"]
+        self.assertEqual(["succeeded"] * 3, [r["state"] for r in results])
+        self.assertEqual(1, len({r["operation"] for r in results}))
+        results = self.server.must(200, "POST", "/vms/actions", {"action": "recover", "vms": ["a", "a"]})["results"]
+        self.assertEqual([["wrong_state"]] * 2, [[r["error"]["code"]] for r in results])
+        self.server.must(422, "POST", "/vms/actions", {"action": "stop", "vms": ["a"], "signal": "TERM"})
+        self.server.must(422, "POST", "/vms/actions", {"action": "kill", "vms": ["a"], "signal": "STOP"})
+        results = self.server.must(200, "POST", "/vms/actions", {"action": "kill", "vms": ["a"], "signal": "USR2"},
+                                   wait=60)["results"]
+        # The VMM makes nothing of this one: KILL follows.
+        self.assertIn("signal", [s["name"] for s in self.server.operation(results[0]["operation"])["stages"]])
+        self.assertEqual("stopped", self.server.state("a"))
+        self.server.delete("a")
+        self.assert_nothing_left()
+
+    def test_what_has_ended_is_not_cancelled(self):
+        self.server.create("a")
+        for _ in range(2):
+            operation = next(o for o in self.server.must(200, "GET", "/operations")["items"] if o["kind"] == "vm.create")
+            problem = self.server.must(409, "DELETE", f"/operations/{operation['id']}")
+            self.assertEqual("wrong_state", problem["code"])
+            self.assertIn("succeeded", problem["detail"])
+            # Also when it is not in memory any more.
+            self.server.kill()
+            self.server.start()
+        self.server.delete("a")
+
+    def test_a_preference_that_makes_no_sense(self):
+        self.stopped("a")
+        for prefer in ("wait=abc", "wait", "wait=", "wait=-1", "wait=1.5", 'respond-async, wait="x"', "on-disconnect=maybe"):
+            reply = self.server.call("POST", "/vms/a/start", None, {"Prefer": prefer})
+            self.assertEqual(400, reply.status, (prefer, reply))
+            self.assertIn("Prefer", reply.json()["detail"])
+        self.assertEqual("created", self.server.state("a"))
+        for prefer in ("handling=strict", "return=minimal, waiting=x", "wait=0", 'WAIT = "0" ; x=y', "wait=99999",
+                       "on-disconnect=continue"):
+            self.assertEqual(200, self.server.call("GET", "/vms/a", None, {"Prefer": prefer}).status, prefer)
+        self.assertEqual(200, self.server.call("POST", "/vms/a/start", None,
+                                               {"Prefer": "return=minimal , foo; wait=1, wait=240, wait=1"}).status)
+        self.server.delete("a")
 
     def test_actions_run_side_by_side_and_answer_without_waiting(self):
         for name in ("a", "b", "c"):
