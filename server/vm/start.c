@@ -294,7 +294,7 @@ static int give_up(struct vm *vm, void *data, struct error *err)
 		(void)snprintf(vm->row.desired, sizeof(vm->row.desired), "stopped");
 	if (s->attached)
 		vm_detach(vm, cancelled ? VM_STOPPED : VM_FAILED, why, s->job->who, op_id(s->op));
-	else if (vm->state == VM_STARTING && s->source == SOURCE_SUSPENDED)
+	else if (vm->state == VM_STARTING && s->source == SOURCE_SUSPENDED && suspend_exists(vm))
 		vm_set_state(vm, VM_SUSPENDED, "suspended", why, s->job->who, op_id(s->op));
 	else if (vm->state == VM_STARTING)
 		vm_set_state(vm, cancelled ? VM_STOPPED : VM_FAILED, "stopped", why, s->job->who,
@@ -464,7 +464,7 @@ static int restore(struct start *s, const struct vmm_wait *wait, struct error *e
 	r = s->job->vms->c.driver->restore(&s->boot.config, s->source_fd,
 					   suspended ? &before_run : NULL, wait, &s->proc, err);
 	if (suspended)
-		suspend_end_resume(s->job, r == 0);
+		suspend_end_resume(s->job, r == 0 || r == -EUCLEAN);
 	return r;
 }
 

@@ -276,8 +276,14 @@ static int fc_restore(const struct vmm_config *config, int dir_fd,
 		return r;
 	body = fc_snapshot_load(config, &version, paths.state, paths.memory);
 	r = call_running(config, "PUT", "/snapshot/load", body, wait, err);
-	if (r < 0)
-		return error_wrap(err, "restore");
+	if (r < 0) {
+		/* It said no, or nothing. */
+		bool unknown = err->code == ERR_TIMEOUT || err->code == ERR_CANCELLED ||
+			       err->code == ERR_UNAVAILABLE;
+
+		(void)error_wrap(err, "restore");
+		return unknown ? -EUCLEAN : r;
+	}
 	*ret_proc = proc;
 	proc = PROC_INIT;
 	return 0;

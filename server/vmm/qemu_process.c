@@ -25,7 +25,7 @@
 #include "server/vmm/tsc.h"
 
 /* How long a process that has closed its monitor may take to end. */
-enum { LAST_WORDS_MS = 500 };
+enum { ASK_AGAIN_MS = 5000, LAST_WORDS_MS = 500 };
 
 struct parts {
 	int qmp;
@@ -185,6 +185,34 @@ int qemu_status(struct qmp *q, char *buf, size_t size, struct error *err)
 	if (!status)
 		return error_set(err, ERR_INTERNAL, "query-status: no status");
 	(void)snprintf(buf, size, "%s", status);
+	return 0;
+}
+
+int qemu_cont(const struct vmm_config *config, struct qmp *q, struct error *err)
+{
+	struct vmm_wait wait = { .deadline_us = clock_mono_us() + (int64_t)ASK_AGAIN_MS * 1000,
+				 .cancel_fd = -1 };
+	struct qmp again CLEANUP(qmp_close_p) = QMP_INIT;
+	struct error ignored;
+	char status[32] = "";
+	int r = qmp_call(q, "cont", NULL, -1, NULL, err);
+
+	/* Refused in words: it has not run. */
+	if (r == 0 || !q->broken)
+		return r;
+	qmp_close(q);
+	r = qemu_monitor(config, &wait, &again, &ignored);
+	if (r == 0)
+		r = qemu_status(&again, status, sizeof(status), &ignored);
+	if (r == 0 && streq(status, "paused"))
+		r = qmp_call(&again, "cont", NULL, -1, NULL, &ignored);
+	else if (r == 0 && !streq(status, "running"))
+		r = -EIO;
+	if (r < 0) {
+		(void)error_wrap(err, "whether the guest has run is not known");
+		return -EUCLEAN;
+	}
+	*err = ERROR_INIT;
 	return 0;
 }
 

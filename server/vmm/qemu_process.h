@@ -33,6 +33,10 @@ int qemu_monitor(const struct vmm_config *config, const struct vmm_wait *wait, s
 /* "running", "paused", "inmigrate", …: `query-status`; `buf` of at least 32 bytes. */
 int qemu_status(struct qmp *q, char *buf, size_t size, struct error *err) MUST_USE;
 
+/* Lets the guest go on. An answer that is lost is asked for on a new connection; -EUCLEAN: whether
+ * it has run can't be told. */
+int qemu_cont(const struct vmm_config *config, struct qmp *q, struct error *err) MUST_USE;
+
 /* An empty memfd of the VM's memory size. */
 int qemu_memory_new(const struct vmm_config *config) MUST_USE;
 

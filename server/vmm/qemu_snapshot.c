@@ -287,10 +287,11 @@ int qemu_restore(const struct vmm_config *config, int dir_fd, const struct vmm_h
 	if (r == 0 && before_run)
 		r = before_run->fn(before_run->data, err);
 	if (r == 0)
-		r = qmp_call(&q, "cont", NULL, -1, NULL, err);
+		r = qemu_cont(config, &q, err);
 	if (r < 0) {
 		(void)qemu_explain(config, &proc, r, err);
-		return error_wrap(err, "restore");
+		(void)error_wrap(err, "restore");
+		return r;
 	}
 	*ret_proc = proc;
 	proc = PROC_INIT;

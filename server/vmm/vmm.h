@@ -166,7 +166,8 @@ struct vmm_driver {
 			struct error *err);
 	/*
 	 * Starts a VMM from such a folder, mapping its memory private; the guest runs on return.
-	 * `before_run` (or NULL) is called once all is loaded, and may still end it.
+	 * `before_run` (or NULL) is called once all is loaded, and may still end it. -EUCLEAN: it
+	 * has ended, but its guest may have run, and written to the disk, before that.
 	 */
 	int (*restore)(const struct vmm_config *config, int dir_fd,
 		       const struct vmm_hook *before_run, const struct vmm_wait *wait,
