@@ -8,11 +8,15 @@
 #include <sys/sysmacros.h>
 
 #include "lib/base/cleanup.h"
+#include "lib/base/clock.h"
 #include "lib/base/fs.h"
 #include "server/store/store_internal.h"
 
 /* The byte of the -shm file that a writer locks: WAL_WRITE_LOCK of sqlite.org/walformat.html. */
 enum { WRITE_LOCK_BYTE = 120, LOCKS_MAX = 1 << 20 };
+
+/* Many may ask at once: for so long the last answer stands, that it is locked, and by whom. */
+enum { LOCKED_US = 10 * 1000, HOLDER_US = 500 * 1000 };
 
 /* A line of proc_locks(5), "1: POSIX  ADVISORY  WRITE 1234 fe:01:5678 120 120"; one that waits has
  * an arrow behind its number. 0: it is not about our lock. */
@@ -78,7 +82,7 @@ static void name_of(int pid, char *name, size_t size)
 		(void)snprintf(name, size, "%.*s", (int)strcspn(comm, "\n"), comm);
 }
 
-int store_fail_locked(const struct store *store, struct error *err)
+static int tell_holder(const struct store *store, struct error *err)
 {
 	int pid = find_holder(store);
 	char name[64];
@@ -95,10 +99,27 @@ int store_fail_locked(const struct store *store, struct error *err)
 			 pid, name);
 }
 
+int store_fail_locked(struct store *store, struct error *err)
+{
+	int64_t now = clock_mono_us();
+
+	if (store->holder_us == 0 || now - store->holder_us > HOLDER_US) {
+		(void)tell_holder(store, &store->locked);
+		store->holder_us = now;
+	}
+	store->locked_us = now;
+	*err = store->locked;
+	return error_to_errno(err);
+}
+
 int store_writable(struct store *store, struct error *err)
 {
 	int rc;
 
+	if (store->locked_us && clock_mono_us() - store->locked_us < LOCKED_US) {
+		*err = store->locked;
+		return error_to_errno(err);
+	}
 	store->hasty = true;
 	rc = sqlite3_step(store->stmt[STMT_BEGIN]);
 	store->hasty = false;

@@ -15,6 +15,9 @@ struct store {
 	bool opened; /* others are served: nothing may wait for long */
 	bool hasty;  /* nothing may wait at all */
 	struct store_writes writes;
+	struct error locked; /* who has the lock, as it was told last */
+	int64_t holder_us;   /* when that was found; 0: never */
+	int64_t locked_us;   /* when it was met last */
 	int64_t waited_us; /* when a wait for somebody else's lock was last given up; 0: none was */
 };
 
@@ -46,6 +49,6 @@ const char *store_text(sqlite3_stmt *stmt, int column);
 void store_copy(sqlite3_stmt *stmt, int column, char *dst, size_t size);
 
 /* lock.c: an error that says who holds the lock. */
-int store_fail_locked(const struct store *store, struct error *err);
+int store_fail_locked(struct store *store, struct error *err);
 /* reserve.c: false when it is given up already. */
 bool store_give_reserve(const struct store *store);

@@ -228,11 +228,13 @@ class Storage(Faults):
     """The database and the disks of VMs."""
 
     def test_a_database_that_cannot_be_written(self):
-        for error, status in ((errno.EIO, 500), (errno.ENOSPC, 507)):
+        for error, status in ((errno.EIO, 500), (errno.ENOSPC, 507), (errno.EROFS, 500)):
             with self.subTest(error=errno.errorcode[error]):
                 vm = self.precious()
                 with self.broken(error, WRITES | SYNCS, "/state.db"):
                     self.refused(status, "database", *self.create())
+                    if error != errno.ENOSPC:
+                        self.refused(status, "database", "DELETE", "/vms/a")
                     self.refused(status, "database", "PATCH", "/vms/a", {"labels": {"x": "y"}})
                     self.assertEqual("running", self.server.state("a"))
                     self.assertEqual({}, self.server.must(200, "GET", "/vms/a")["labels"])
@@ -264,7 +266,8 @@ class Storage(Faults):
         self.all_well()
 
     def test_a_disk_that_cannot_be_made(self):
-        for error, status, words in ((errno.EIO, 500, "Input/output error"), (errno.ENOSPC, 507, "No space left")):
+        for error, status, words in ((errno.EIO, 500, "Input/output error"), (errno.ENOSPC, 507, "No space left"),
+                                     (errno.EROFS, 500, "Read-only file system")):
             with self.subTest(error=errno.errorcode[error]):
                 self.precious()
                 with self.broken(error, WRITES, "/work.ext4"):
@@ -382,6 +385,31 @@ class FullDisk(OwnDisk):
         self.assertEqual(f"{256 * 65536}\n", self.server.run("a", "stat", "-c", "%s", "/root/big"))
         self.all_well()
 
+
+    def test_a_disk_that_is_read_only(self):
+        self.precious()
+        self.server.must(200, "POST", "/vms/a/stop", wait=60)
+        self.server.stop()
+        log = self.server.log_path
+        self.server.log_path = "/tmp/" + os.path.basename(self.home) + ".log"
+        self.addCleanup(os.unlink, self.server.log_path)
+        self.plan.close()
+        subprocess.run(["mount", "-o", "remount,ro", self.home], check=True)
+        try:
+            self.server.spawn(extra_env={"LD_PRELOAD": ""})
+            self.assertEqual(1, self.server.process.wait(20))
+            said = self.server.log().splitlines()
+            self.assertEqual(1, len(said), said)
+            self.assertIn(self.home, said[0])
+            self.assertIn("Read-only file system", said[0])
+        finally:
+            subprocess.run(["mount", "-o", "remount,rw", self.home], check=True)
+        self.server.log_path = log
+        with open(f"{self.home}/faults", "r+b") as f:
+            self.plan = mmap.mmap(f.fileno(), PLAN.size)
+        self.server.start()
+        self.server.must(200, "POST", "/vms/a/start", wait=100)
+        self.all_well()
 
     def test_a_full_disk_is_made_room_on(self):
         vm = self.precious()

@@ -121,6 +121,7 @@ static void a_lock_is_waited_for_once_and_writes_are_timed(void **state)
 	(void)snprintf(holder, sizeof(holder), "locked by process %d", (int)getpid());
 	assert_non_null(strstr(err.msg, holder));
 	store_tx_done(&tx);
+	(void)usleep(20 * 1000);
 	assert_int_equal(store_writable(store, &err), 0);
 	assert_int_equal(vms_insert(store, &v, &err), 0);
 	store_close(other);
