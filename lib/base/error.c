@@ -66,6 +66,7 @@ int error_set(struct error *err, enum error_code code, const char *fmt, ...)
 	err->code = code;
 	err->sys = codes[code].sys;
 	err->allowed[0] = '\0';
+	err->remedy = NULL;
 	va_start(ap, fmt);
 	(void)vsnprintf(err->msg, sizeof(err->msg), fmt, ap);
 	va_end(ap);
@@ -85,6 +86,7 @@ int error_errno(struct error *err, int r, const char *fmt, ...)
 	err->sys = -r;
 	err->code = code_of_errno(-r);
 	err->allowed[0] = '\0';
+	err->remedy = NULL;
 	text = strerrordesc_np(-r);
 	(void)snprintf(err->msg, sizeof(err->msg), "%s: %s", what, text ? text : "unknown error");
 	return r;
@@ -112,6 +114,13 @@ int error_wrap(struct error *err, const char *fmt, ...)
 	if (n >= 0 && (size_t)n < sizeof(err->msg) &&
 	    snprintf(err->msg + n, sizeof(err->msg) - (size_t)n, ": %s", inner) < 0)
 		err->msg[n] = '\0';
+	return error_to_errno(err);
+}
+
+int error_advise(struct error *err, const char *remedy)
+{
+	if (!err->remedy)
+		err->remedy = remedy;
 	return error_to_errno(err);
 }
 

@@ -43,8 +43,10 @@ enum error_code {
 
 struct error {
 	enum error_code code;
-	int sys;       /* positive errno where there is one, else 0 */
-	char msg[512]; /* complete sentence without full stop, fit to be shown to a user */
+	int sys;            /* positive errno where there is one, else 0 */
+	const char *remedy; /* what to do next, a sentence that is never freed; NULL: as for all
+			       errors of this code */
+	char msg[512];      /* complete sentence without full stop, fit to be shown to a user */
 	/* Words that would do in place of the one that was refused, each followed by a blank; ""
 	 * where that is not the matter. See error_allow(). */
 	char allowed[96];
@@ -68,6 +70,10 @@ int error_errno(struct error *err, int r, const char *fmt, ...) PRINTF_LIKE(3, 4
 /* Puts context in front: "<formatted>: <message so far>". Returns the negative errno of the error.
  */
 int error_wrap(struct error *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/* Says what to do next, unless somebody who knew more has said it already. `remedy` must live as
+ * long as the program. Returns the negative errno of the error. */
+int error_advise(struct error *err, const char *remedy);
 
 /* The negative errno that stands for the error. */
 int error_to_errno(const struct error *err);

@@ -11,6 +11,7 @@
 #include "lib/base/log.h"
 #include "lib/json/json.h"
 #include "server/catalog/catalog_internal.h"
+#include "server/catalog/remedies.h"
 
 /* --- what is there --- */
 
@@ -226,8 +227,10 @@ static int run_build(struct op *op, void *data, struct error *err)
 	struct add_job *job = data;
 	int r = job->build(job->catalog->c.paths, op, &job->image, err);
 
-	if (r < 0)
-		return error_wrap(err, "build image %s", job->name);
+	if (r < 0) {
+		(void)error_wrap(err, "build image %s", job->name);
+		return remedies_advise(REMEDY_IMAGE_BUILD, err);
+	}
 	return catalog_publish(op, job, publish_image, err);
 }
 
@@ -237,8 +240,10 @@ static int run_pull(struct op *op, void *data, struct error *err)
 	const struct catalog_config *c = &job->catalog->c;
 	int r = image_pull(c->paths, &c->registry, job->source, op, &job->image, err);
 
-	if (r < 0)
-		return error_wrap(err, "pull %s", job->source);
+	if (r < 0) {
+		(void)error_wrap(err, "pull %s", job->source);
+		return remedies_advise(REMEDY_PULL, err);
+	}
 	return catalog_publish(op, job, publish_image, err);
 }
 
@@ -247,8 +252,10 @@ static int run_import_image(struct op *op, void *data, struct error *err)
 	struct add_job *job = data;
 	int r = image_import(job->catalog->c.paths, job->source, op, &job->image, err);
 
-	if (r < 0)
-		return error_wrap(err, "import image %s", job->name);
+	if (r < 0) {
+		(void)error_wrap(err, "import image %s", job->name);
+		return remedies_advise(REMEDY_IMPORT, err);
+	}
 	return catalog_publish(op, job, publish_image, err);
 }
 

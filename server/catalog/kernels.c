@@ -8,6 +8,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "server/catalog/catalog_internal.h"
+#include "server/catalog/remedies.h"
 
 static const struct {
 	const char *word;
@@ -54,8 +55,11 @@ static int run_import(struct op *op, void *data, struct error *err)
 	else
 		r = kernel_import_file(c->paths, job->source, job->modules[0] ? job->modules : NULL,
 				       op, &job->kernel, err);
-	if (r < 0)
-		return error_wrap(err, "kernel %s", job->name);
+	if (r < 0) {
+		(void)error_wrap(err, "kernel %s", job->name);
+		return remedies_advise(
+			job->import == kernel_build ? REMEDY_KERNEL_BUILD : REMEDY_KERNEL, err);
+	}
 	return catalog_publish(op, job, publish_kernel, err);
 }
 

@@ -173,7 +173,7 @@ json_t *problem_to_json(const struct error *err, const char *operation, json_t *
 	(void)snprintf(type, sizeof(type), "/problems/%s", code);
 	problem = json_pack("{s:s, s:s, s:i, s:o, s:s, s:s}", "type", type, "title", kind->title,
 			    "status", kind->status, "detail", safe_string(err->msg), "code", code,
-			    "remedy", kind->remedy);
+			    "remedy", err->remedy ? err->remedy : kind->remedy);
 	if (!problem)
 		return NULL;
 	if (operation)

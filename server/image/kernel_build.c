@@ -209,7 +209,8 @@ static int open_folder(struct build *b, struct error *err)
 	if (strpbrk(b->folder, " \t:#$"))
 		return error_set(err, ERR_UNSUPPORTED,
 				 "the cache is at %s: a kernel can't be built in a folder with "
-				 "spaces, ':', '#' or '$' in its name; move it with paths.cache",
+				 "spaces, ':', '#' or '$' in its name; move it with XDG_CACHE_HOME "
+				 "or BANGER_HOME",
 				 b->paths->cache);
 	b->dir = open_dir_create(b->folder, 0700);
 	if (b->dir < 0)

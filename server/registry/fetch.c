@@ -453,8 +453,13 @@ static int transfer_ended(struct transfer *t, CURLM *multi, CURLcode code, struc
 		(void)error_set(err, code == CURLE_OPERATION_TIMEDOUT ? ERR_TIMEOUT : ERR_UPSTREAM,
 				"%s: %s: %s", t->fetch->what, t->registry->ref.host,
 				t->why[0] ? t->why : curl_easy_strerror(code));
-		if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_UNSUPPORTED_PROTOCOL ||
-		    code == CURLE_URL_MALFORMAT || code == CURLE_SSL_CACERT_BADFILE)
+		if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE)
+			return error_advise(err, "Name a file with the certificates that vouch for "
+						 "the registry in images.ca_file of banger.conf.");
+		if (code == CURLE_SSL_CONNECT_ERROR)
+			(void)error_advise(err, "If this registry is asked by http, list it in "
+						"images.insecure_registries of banger.conf.");
+		if (code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_URL_MALFORMAT)
 			return error_to_errno(err);
 		return retry_later(t, err);
 	}

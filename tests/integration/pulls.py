@@ -246,6 +246,30 @@ class Pulls(ImageTest):
         self.assertEqual("1", run("cat", "/inside"))
         self.assertEqual("2", run("cat", f"{self.home}/evil"))
 
+    def test_what_to_do_next_is_said(self):
+        """Each way to fail has words of its own."""
+        self.registry.image("t/good", "1", [gz(busybox())])
+        self.registry.image("t/evil", "1", [gz(busybox()), layer(member("../x"))])
+        said = [self.refused("t/nothing:1", status=404)["remedy"], self.refused("t/evil:1", status=422)["remedy"]]
+        with open(f"{self.home}/hole", "wb") as f:
+            f.truncate(200 << 30)
+        self.registry.image("t/hole", "1", [subprocess.run(
+            ["tar", "-C", self.home, "-S", "--format=posix", "-cf", "-", "hole"], check=True, stdin=subprocess.DEVNULL,
+            capture_output=True).stdout])
+        said.append(self.refused("t/hole:1", status=413)["remedy"])
+        self.registry.status(1000, "t/away/", 500)
+        said.append(self.refused("t/away:1", status=502)["remedy"])
+        self.registry.status(1000, "t/shut/", 403)
+        said.append(self.refused("t/shut:1", status=403)["remedy"])
+        for remedy, words in zip(said, ("its tags", "who makes the image", "a smaller image", "the network", "docker login")):
+            self.assertIn(words, remedy)
+        op = self.server.must(202, "POST", "/images", {"pull": self.reference("t/evil:1")})
+        self.assertEqual(said[1], self.server.wait_operation(op["id"])["error"]["remedy"])
+        reply = self.server.call("POST", "/images", {"name": "x", "import": "/etc/passwd"}, {"Prefer": "wait=60"})
+        self.assertIn("OCI image layout", reply.json()["remedy"], reply)
+        reply = self.server.call("POST", "/kernels", {"name": "x", "file": "/etc/passwd"}, {"Prefer": "wait=60"})
+        self.assertIn("debian-cloud", reply.json()["remedy"], reply)
+
     # --- several, and the end ---
 
     def test_two_who_want_the_same(self):

@@ -74,8 +74,14 @@ class Proxy:
         self.server.server_close()
 
 
+def openssl(*argv):
+    subprocess.run(["openssl", *argv], check=True, capture_output=True, stdin=subprocess.DEVNULL)
+
+
 class Ways(ImageTest):
     NAME = "registry.example.org"
+    ALSO = f"DNS:registry.localhost,DNS:{NAME}"
+    NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
 
     def again(self, settings="", **env):
         """The server with other settings and another environment."""
@@ -92,15 +98,37 @@ class Ways(ImageTest):
         secure = Registry()
         self.addCleanup(secure.close)
         cert, key = f"{self.home}/cert.pem", f"{self.home}/key.pem"
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                        "-keyout", key, "-out", cert, "-days", "2", "-subj", "/CN=test",
-                        "-addext", f"subjectAltName=DNS:registry.localhost,DNS:{self.NAME}"],
-                       check=True, capture_output=True, stdin=subprocess.DEVNULL)
+        openssl("req", "-x509", *self.NEW_KEY, "-keyout", key, "-out", cert, "-days", "2", "-subj", "/CN=test",
+                "-addext", f"subjectAltName={self.ALSO}")
+        self.listen_securely(secure, cert, key)
+        return secure, cert
+
+    def authority(self, name):
+        """A certificate that can vouch for others, and its key."""
+        cert, key = f"{self.home}/{name}.pem", f"{self.home}/{name}.key"
+        openssl("req", "-x509", *self.NEW_KEY, "-keyout", key, "-out", cert, "-days", "2", "-subj", f"/CN={name}",
+                "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign")
+        return cert, key
+
+    def vouched_for(self, cert, key):
+        """The same registry with a certificate that an authority has signed."""
+        secure = Registry()
+        self.addCleanup(secure.close)
+        leaf, request = f"{self.home}/leaf", f"{self.home}/leaf.csr"
+        with open(f"{leaf}.ext", "w", encoding="ascii") as f:
+            f.write(f"subjectAltName={self.ALSO}\nbasicConstraints=critical,CA:FALSE\n")
+        openssl("req", *self.NEW_KEY, "-keyout", f"{leaf}.key", "-out", request, "-subj", "/CN=leaf")
+        openssl("x509", "-req", "-in", request, "-CA", cert, "-CAkey", key, "-CAcreateserial", "-days", "2", "-extfile",
+                f"{leaf}.ext", "-out", f"{leaf}.pem")
+        self.listen_securely(secure, f"{leaf}.pem", f"{leaf}.key")
+        return secure
+
+    @staticmethod
+    def listen_securely(secure, cert, key):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(cert, key)
         secure.server.socket = context.wrap_socket(secure.server.socket, server_side=True)
         secure.image("t/tls", "1", [gz(busybox())])
-        return secure, cert
 
     def ask(self, reference, status=201):
         reply = self.server.call("POST", "/images", {"pull": reference}, {"Prefer": "wait=120"})
@@ -118,6 +146,32 @@ class Ways(ImageTest):
         self.ask(there)
         wrong = there.replace("registry.", "other.")
         self.assertIn("no alternative certificate subject name", self.ask(wrong, 502)["detail"])
+
+    def test_an_authority_of_ones_own(self):
+        ours, other = self.authority("ours"), self.authority("other")
+        secure = self.vouched_for(*ours)
+        there = f"registry.localhost:{secure.host.split(':')[1]}/t/tls:1"
+        for settings in ("", f"ca_file = {other[0]}"):
+            self.again(settings)
+            refused = self.ask(there, 502)
+            self.assertIn("manifest: ", refused["detail"])
+            self.assertIn("unable to get local issuer certificate", refused["detail"])
+            self.assertIn("images.ca_file", refused["remedy"])
+            self.assertNotIn("tries", refused["detail"], "asking again would help nobody")
+        self.assertEqual([], secure.log, "nothing was asked of a host that nobody vouches for")
+        with open(f"{self.home}/both.pem", "wb") as f:
+            for one in (other, ours):
+                with open(one[0], "rb") as cert:
+                    f.write(cert.read())
+        self.again(f"ca_file = {self.home}/both.pem")
+        self.ask(there)
+        self.assertEqual(3, len(secure.log), secure.log)
+
+    def test_a_registry_that_does_not_speak_tls(self):
+        self.registry.image("t/plain", "1", [gz(busybox())])
+        self.again()
+        refused = self.ask(f"registry.localhost:{self.registry.host.split(':')[1]}/t/plain:1", 502)
+        self.assertIn("images.insecure_registries", refused["remedy"], refused)
 
     def test_a_host_that_is_not_there(self):
         self.again()

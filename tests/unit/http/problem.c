@@ -46,6 +46,24 @@ static void test_document(void **state)
 	json_decref(problem);
 }
 
+static void test_remedy(void **state)
+{
+	struct error err = ERROR_INIT;
+	json_t *problem;
+
+	(void)state;
+	(void)error_set(&err, ERR_TOO_LARGE, "layer 2 of 2: more than 1000000 names");
+	problem = problem_to_json(&err, NULL, NULL, false);
+	assert_string_equal(json_string_value(json_object_get(problem, "remedy")),
+			    problem_kind(ERR_TOO_LARGE)->remedy);
+	json_decref(problem);
+	(void)error_advise(&err, "Take a smaller image.");
+	problem = problem_to_json(&err, NULL, NULL, false);
+	assert_string_equal(json_string_value(json_object_get(problem, "remedy")),
+			    "Take a smaller image.");
+	json_decref(problem);
+}
+
 /* Bytes of a guest in the message must not lose the whole reply. */
 static void test_bad_bytes(void **state)
 {
@@ -95,9 +113,8 @@ static void test_what_it_is_about(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_catalogue),
-		cmocka_unit_test(test_document),
-		cmocka_unit_test(test_bad_bytes),
+		cmocka_unit_test(test_catalogue),        cmocka_unit_test(test_document),
+		cmocka_unit_test(test_remedy),           cmocka_unit_test(test_bad_bytes),
 		cmocka_unit_test(test_what_it_is_about),
 	};
 

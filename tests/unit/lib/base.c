@@ -24,6 +24,24 @@ static void context_is_put_in_front_of_an_error(void **state)
 	assert_int_equal(err.code, ERR_NO_ROOM);
 }
 
+static void the_first_to_advise_knows_most(void **state)
+{
+	struct error err = ERROR_INIT;
+
+	(void)state;
+	(void)error_set(&err, ERR_UPSTREAM, "no certificate");
+	assert_null(err.remedy);
+	assert_int_equal(error_advise(&err, "name a file"), error_to_errno(&err));
+	(void)error_wrap(&err, "pull");
+	(void)error_advise(&err, "try again");
+	assert_string_equal(err.remedy, "name a file");
+	(void)error_set(&err, ERR_TIMEOUT, "another one");
+	assert_null(err.remedy);
+	(void)error_advise(&err, "wait");
+	(void)error_errno(&err, -EIO, "another one again");
+	assert_null(err.remedy);
+}
+
 static void a_buffer_never_passes_its_limit(void **state)
 {
 	struct buf b;
@@ -186,6 +204,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(context_is_put_in_front_of_an_error),
+		cmocka_unit_test(the_first_to_advise_knows_most),
 		cmocka_unit_test(a_buffer_never_passes_its_limit),
 		cmocka_unit_test(names_that_are_no_dns_label_are_refused),
 		cmocka_unit_test(paths_do_not_leave_their_folder),
