@@ -298,7 +298,7 @@ void api_catalog_list(struct http_request *req, void *context)
 	struct naming n = { .api = api, .items = json_array() };
 	struct error err = ERROR_INIT;
 
-	if (names_each(catalog_names_path(api->catalog), add_name, &n, &err) < 0) {
+	if (names_each(catalog_names(api->catalog), add_name, &n, &err) < 0) {
 		json_decref(n.items);
 		if (err.code == ERR_NONE)
 			(void)error_errno(&err, -ENOMEM, "catalogue");

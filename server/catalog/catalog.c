@@ -131,9 +131,9 @@ const struct registry_settings *catalog_registry(const struct catalog *catalog)
 	return &catalog->c.registry;
 }
 
-const char *catalog_names_path(const struct catalog *catalog)
+const struct names *catalog_names(const struct catalog *catalog)
 {
-	return catalog->c.names;
+	return &catalog->c.names;
 }
 
 size_t catalog_n_images(const struct catalog *catalog)
@@ -360,7 +360,7 @@ int catalog_pull_image(struct catalog *catalog, const char *reference, const cha
 	struct catalog_name known;
 	struct reference ref;
 	struct add_job *job;
-	int r = names_find(catalog->c.names, false, reference, &known, err);
+	int r = names_find(&catalog->c.names, false, reference, &known, err);
 
 	if (r < 0)
 		return r;
@@ -386,7 +386,7 @@ int catalog_want_image(struct catalog *catalog, const char *name, const char *wh
 
 	if (!catalog->c.auto_pull || catalog_image(catalog, name))
 		return 0;
-	r = names_find(catalog->c.names, false, name, &known, err);
+	r = names_find(&catalog->c.names, false, name, &known, err);
 	if (r < 0)
 		return r;
 	if (r > 0 && known.kind == NAME_BUILT_IMAGE)

@@ -23,9 +23,8 @@ struct catalog_config {
 	struct events *events;
 	const struct image_paths *paths;
 	struct registry_settings registry;
-	const char
-		*names; /* absolute path of the owner's catalog.list, see names.h; may be absent */
-	bool auto_pull; /* an image that a VM wants and that is not here is brought */
+	struct names names; /* the owner's catalog.list */
+	bool auto_pull;     /* an image that a VM wants and that is not here is brought */
 };
 
 int catalog_new(const struct catalog_config *config, struct catalog **ret_catalog,
@@ -43,8 +42,8 @@ const struct image_row *catalog_default_image(const struct catalog *catalog);
 
 /* How registries are asked; borrowed. */
 const struct registry_settings *catalog_registry(const struct catalog *catalog);
-/* Path of the owner's list of names, borrowed. */
-const char *catalog_names_path(const struct catalog *catalog);
+/* The owner's list of names, borrowed. */
+const struct names *catalog_names(const struct catalog *catalog);
 
 /* By name. */
 size_t catalog_n_images(const struct catalog *catalog);

@@ -94,7 +94,7 @@ int catalog_add_kernel(struct catalog *catalog, const struct kernel_wish *wish, 
 	struct add_job *job;
 
 	if (!import && wish->import) {
-		int r = names_find(catalog->c.names, true, wish->import, &known, err);
+		int r = names_find(&catalog->c.names, true, wish->import, &known, err);
 
 		if (r < 0)
 			return r;

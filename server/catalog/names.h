@@ -30,8 +30,16 @@ struct catalog_name {
 /* Returns 0 to go on, anything else to end: it is returned. */
 typedef int catalog_name_fn(const struct catalog_name *name, void *data);
 
-/* `file` may be absent. ERR_INVALID names the line of the file that is wrong. */
-int names_each(const char *file, catalog_name_fn *fn, void *data, struct error *err) MUST_USE;
-/* 1 and the name, or 0: there is none. */
-int names_find(const char *file, bool kernel, const char *name, struct catalog_name *ret_name,
+/* The owner's file; both texts are borrowed. */
+struct names {
+	const char *file;   /* absolute path; there may be none */
+	const char *sha256; /* what it must have, 64 digits; NULL or "": it may be any */
+};
+
+/* ERR_INVALID names the line of the file that is wrong, or says that it is not the file that it
+ * must be. */
+int names_each(const struct names *names, catalog_name_fn *fn, void *data,
 	       struct error *err) MUST_USE;
+/* 1 and the name, or 0: there is none. */
+int names_find(const struct names *names, bool kernel, const char *name,
+	       struct catalog_name *ret_name, struct error *err) MUST_USE;

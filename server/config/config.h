@@ -83,6 +83,8 @@ const char *config_source_name(enum config_source source);
 	  "certificates that registries are held against, in place of the host's")                \
 	X(IMAGES_STALL, "images", "stall_s", NUMBER, 1, 3600, "30",                               \
 	  "a download slower than 1 KiB/s for so long is begun again; five in vain end it")       \
+	X(IMAGES_CATALOG, "images", "catalog_sha256", TEXT, 0, 0, "",                             \
+	  "what catalog.list must have, else it is not used; empty: it may be any")               \
 	X(IMAGES_AUTO_PULL, "images", "auto_pull", NUMBER, 0, 1, "1",                             \
 	  "1: an image that a new VM names and that is not here is brought first")
 

@@ -45,12 +45,13 @@ static int start_catalog(struct server *s, struct error *err)
 					 .events = s->api.events,
 					 .paths = &s->paths,
 					 .registry = REGISTRY_SETTINGS_INIT,
-					 .names = s->names_path };
+					 .names = { .file = s->names_path } };
 
 	config.registry.parallel = (unsigned int)number(s, CONFIG_IMAGES_PARALLEL);
 	config.registry.insecure = config_text(&s->config, CONFIG_IMAGES_INSECURE);
 	config.registry.ca_file = config_text(&s->config, CONFIG_IMAGES_CA);
 	config.registry.stall_s = (unsigned int)number(s, CONFIG_IMAGES_STALL);
+	config.names.sha256 = config_text(&s->config, CONFIG_IMAGES_CATALOG);
 	config.auto_pull = number(s, CONFIG_IMAGES_AUTO_PULL) != 0;
 	return catalog_new(&config, &s->api.catalog, err);
 }

@@ -233,8 +233,45 @@ class Images(ImageTest):
                                {"Prefer": "wait=120", "Accept": "application/json"})
         self.assertEqual("succeeded", run.json().get("state"), run)
         self.assertIn("tools", self.names())
+        self.registry.image("t/auto", "2", [gz(busybox(member("other", b"3")))])
+        wrong = digest[:-1] + ("0" if digest[-1] != "0" else "1")
         with open(names, "a", encoding="ascii") as f:
-            f.write("image broken\n")
+            f.write(f"image moved {self.reference('t/auto')}:2@{digest}\nimage wrong {self.reference('t/auto')}:2@{wrong}\n")
+        self.assertEqual(201, self.server.call("POST", "/images", {"pull": "moved"}, {"Prefer": "wait=60"}).status)
+        self.server.must(204, "DELETE", "/vms/a", wait=60)
+        self.server.create("c", image="moved", boot="cold")
+        self.assertEqual("2", self.server.run("c", "cat", "/two"), "the digest counts, not the tag beside it")
+        media, text = self.registry.manifests["t/auto", digest]
+        self.registry.manifests["t/auto", wrong] = (media, text)
+        refused = self.server.call("POST", "/images", {"pull": "wrong"}, {"Prefer": "wait=60"})
+        self.assertEqual(502, refused.status, refused)
+        self.assertIn("its digest is", refused.json()["detail"])
+
+    def test_a_list_of_names_that_is_known(self):
+        os.makedirs(f"{self.home}/config", exist_ok=True)
+        names = f"{self.home}/config/catalog.list"
+        line = f"image tools {self.reference('t/tools')}\n".encode()
+        with open(names, "wb") as f:
+            f.write(line)
+        with open(f"{self.home}/config/banger.conf", "w", encoding="ascii") as f:
+            f.write(f"[images]\ncatalog_sha256 = {sha256(line)[7:]}\n")
+        self.server.stop()
+        self.server.start()
+        self.assertIn("tools", [i["name"] for i in self.server.must(200, "GET", "/catalog")["items"]])
+        with open(names, "ab") as f:
+            f.write(b"image more evil.example.org/x\n")
+        for call in (("GET", "/catalog"), ("POST", "/images", {"pull": "more"}), ("POST", "/images", {"pull": "ubuntu"})):
+            refused = self.server.call(*call)
+            self.assertEqual(422, refused.status, refused)
+            self.assertIn("images.catalog_sha256 is", refused.json()["detail"])
+            self.assertIn("Put the right list", refused.json()["remedy"])
+        os.unlink(names)
+        self.assertEqual(422, self.server.call("GET", "/catalog").status)
+
+    def test_a_list_of_names_with_a_wrong_line(self):
+        os.makedirs(f"{self.home}/config", exist_ok=True)
+        with open(f"{self.home}/config/catalog.list", "w", encoding="ascii") as f:
+            f.write(f"# ours\nimage tools {self.reference('t/auto')}\nimage broken\n")
         reply = self.server.call("GET", "/catalog")
         self.assertEqual(422, reply.status)
         self.assertIn("catalog.list:3: image wants NAME REFERENCE", reply.json()["detail"])
