@@ -289,10 +289,8 @@ int cmd_cache_prune(struct cli *cli, const struct args *args)
 		return outcome.status;
 	if (cli->json)
 		return print_json(outcome.result);
-	(void)printf(
-		"%s%s\n", args_given(args, OPT_DRY_RUN) ? "would free " : "freed ",
-		format_bytes((uint64_t)json_int(json_object_get(outcome.result, "result"), "bytes"),
-			     size));
+	(void)printf("%s%s\n", args_given(args, OPT_DRY_RUN) ? "would free " : "freed ",
+		     format_bytes((uint64_t)json_int(outcome.result, "bytes"), size));
 	return 0;
 }
 

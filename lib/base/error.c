@@ -117,6 +117,14 @@ int error_wrap(struct error *err, const char *fmt, ...)
 	return error_to_errno(err);
 }
 
+int error_recode(struct error *err, enum error_code code)
+{
+	assert(code > ERR_NONE && code < ERROR_CODE_MAX_);
+	err->code = code;
+	err->sys = codes[code].sys;
+	return error_to_errno(err);
+}
+
 int error_advise(struct error *err, const char *remedy)
 {
 	if (!err->remedy)

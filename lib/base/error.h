@@ -71,6 +71,10 @@ int error_errno(struct error *err, int r, const char *fmt, ...) PRINTF_LIKE(3, 4
  */
 int error_wrap(struct error *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
+/* The same message as an error of another kind, for who knows whose fault it is. Returns the
+ * negative errno of the error. */
+int error_recode(struct error *err, enum error_code code);
+
 /* Says what to do next, unless somebody who knew more has said it already. `remedy` must live as
  * long as the program. Returns the negative errno of the error. */
 int error_advise(struct error *err, const char *remedy);

@@ -10,7 +10,6 @@ enum remedy_subject {
 	REMEDY_IMAGE_BUILD,  /* by a builder of ours */
 	REMEDY_KERNEL,       /* from wherever it comes */
 	REMEDY_KERNEL_BUILD, /* of sources */
-	REMEDY_SUBJECT_MAX_,
 };
 
 /* Gives the error its remedy, where there is a better one than its code's. Returns the negative

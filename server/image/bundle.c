@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/image/bundle.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,71 +11,20 @@
 
 #include "lib/base/cleanup.h"
 #include "lib/base/fs.h"
+#include "lib/tar/header.h"
+#include "lib/tar/tar.h"
 
-enum { BLOCK = 512, COPY_PIECE = 1 << 20, LINKS_MAX = 4 };
-
-/* The header of a member, as POSIX has it (ustar). */
-struct header {
-	char name[100];
-	char mode[8];
-	char uid[8];
-	char gid[8];
-	char size[12];
-	char mtime[12];
-	char checksum[8];
-	char type;
-	char link[100];
-	char magic[8];
-	char user[32];
-	char group[32];
-	char major[8];
-	char minor[8];
-	char prefix[155];
-	char rest[12];
-};
-
-static_assert(sizeof(struct header) == BLOCK, "a header is a block");
-
-/* Octal digits up to a space or the end; or a big-endian number behind a byte 0x80. */
-static bool number(const char *text, size_t size, uint64_t *ret_value)
-{
-	uint64_t value = 0;
-	size_t i = 0;
-
-	if ((unsigned char)text[0] == 0x80) {
-		for (i = size - 8; i < size; i++)
-			value = value << 8 | (unsigned char)text[i];
-		*ret_value = value;
-		return value >> 62 == 0;
-	}
-	while (i < size && text[i] == ' ')
-		i++;
-	for (; i < size && text[i] >= '0' && text[i] <= '7'; i++)
-		value = value << 3 | (uint64_t)(text[i] - '0');
-	*ret_value = value;
-	return i == size || text[i] == '\0' || text[i] == ' ';
-}
-
-static bool header_valid(const struct header *h)
-{
-	const unsigned char *p = (const unsigned char *)h;
-	const size_t at = offsetof(struct header, checksum);
-	uint64_t want, sum = 0;
-
-	for (size_t i = 0; i < sizeof(*h); i++)
-		sum += i >= at && i < at + sizeof(h->checksum) ? ' ' : p[i];
-	return number(h->checksum, sizeof(h->checksum), &want) && want == sum;
-}
+enum { COPY_PIECE = 1 << 20, LINKS_MAX = 4 };
 
 bool bundle_is_tar(int fd)
 {
-	struct header h;
+	struct tar_header h;
 
-	return pread(fd, &h, sizeof(h), 0) == (ssize_t)sizeof(h) && header_valid(&h);
+	return pread(fd, &h, sizeof(h), 0) == (ssize_t)sizeof(h) && tar_checksum_fits(&h);
 }
 
 /* Without "./" in front and '/' behind. */
-static void keep_name(const struct header *h, char ret_name[BUNDLE_NAME_MAX])
+static void keep_name(const struct tar_header *h, char ret_name[BUNDLE_NAME_MAX])
 {
 	char whole[BUNDLE_NAME_MAX + 8];
 	const char *name = whole;
@@ -96,7 +43,7 @@ static void keep_name(const struct header *h, char ret_name[BUNDLE_NAME_MAX])
 	ret_name[len] = '\0';
 }
 
-static int add_member(struct bundle *b, const struct header *h, uint64_t at, uint64_t size,
+static int add_member(struct bundle *b, const struct tar_header *h, uint64_t at, uint64_t size,
 		      struct error *err)
 {
 	struct bundle_member *m;
@@ -120,8 +67,8 @@ static int add_member(struct bundle *b, const struct header *h, uint64_t at, uin
 
 static int read_members(struct bundle *b, uint64_t end, struct error *err)
 {
-	for (uint64_t at = 0; at + BLOCK <= end;) {
-		struct header h;
+	for (uint64_t at = 0; at + TAR_BLOCK <= end;) {
+		struct tar_header h;
 		uint64_t size;
 		int r;
 
@@ -129,10 +76,10 @@ static int read_members(struct bundle *b, uint64_t end, struct error *err)
 			return error_set(err, ERR_INVALID, "the archive is cut short");
 		if (h.name[0] == '\0')
 			return 0;
-		if (!header_valid(&h) || !number(h.size, sizeof(h.size), &size))
+		if (!tar_checksum_fits(&h) || !tar_get_number(h.size, sizeof(h.size), &size))
 			return error_set(err, ERR_INVALID, "the archive is damaged at byte %llu",
 					 (unsigned long long)at);
-		at += BLOCK;
+		at += TAR_BLOCK;
 		if (h.type == '2' || h.type == '5')
 			size = 0;
 		if (size > end - at)
@@ -140,7 +87,7 @@ static int read_members(struct bundle *b, uint64_t end, struct error *err)
 		r = add_member(b, &h, at, size, err);
 		if (r < 0)
 			return r;
-		at += (size + BLOCK - 1) / BLOCK * BLOCK;
+		at += (size + TAR_BLOCK - 1) / TAR_BLOCK * TAR_BLOCK;
 	}
 	return 0;
 }

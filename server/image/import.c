@@ -6,9 +6,11 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "lib/base/cleanup.h"
 #include "lib/base/fs.h"
@@ -251,6 +253,16 @@ static int open_root_folder(const struct image_paths *paths, int fd, struct op *
 	return r < 0 ? r : open_rootfs(l, tar, ret_config, err);
 }
 
+/* As an archive may be: the first bytes of gzip and zstd. */
+static bool packed(int fd)
+{
+	static const uint8_t gzip[] = { 0x1f, 0x8b }, zstd[] = { 0x28, 0xb5, 0x2f, 0xfd };
+	uint8_t first[4] = { 0 };
+
+	return pread(fd, first, sizeof(first), 0) > 0 &&
+	       (memcmp(first, gzip, sizeof(gzip)) == 0 || memcmp(first, zstd, sizeof(zstd)) == 0);
+}
+
 static int open_archive(struct layout *l, int fd, const char *tmp, json_t **ret_config,
 			struct error *err)
 {
@@ -258,6 +270,10 @@ static int open_archive(struct layout *l, int fd, const char *tmp, json_t **ret_
 	struct error no_bundle = ERROR_INIT;
 	autoclose int owned = fd;
 
+	if (copy < 0 && !packed(fd))
+		return error_set(err, ERR_INVALID,
+				 "neither a squashfs nor a tar archive, be it plain or packed with "
+				 "gzip or zstd");
 	/* A root file system may have more members than a bundle; then it is none. */
 	if (copy >= 0 && bundle_open_tar(copy, tmp, &l->bundle, &no_bundle) == 0) {
 		if (bundle_has(&l->bundle, "index.json") && bundle_has(&l->bundle, "oci-layout"))
@@ -335,8 +351,11 @@ int image_import(const struct image_paths *paths, const char *path, struct op *o
 		r = l.squashfs >= 0 ? register_squashfs(l.squashfs, &staging, op, err)
 				    : layers_to_squashfs(paths, &staging, l.layers, l.n_layers,
 							 l.changed, op, err);
+	/* What a registry would have to answer for is the file's own fault here. */
 	if (r < 0)
-		return r;
+		return err->code == ERR_UPSTREAM || err->code == ERR_BAD_REQUEST
+			       ? error_recode(err, ERR_INVALID)
+			       : r;
 	(void)snprintf(info.source, sizeof(info.source), "%.500s", path);
 	(void)snprintf(info.name, sizeof(info.name), "import");
 	made_from_set(&info.from, "import", path, NULL);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/cleanup.h"
@@ -124,18 +125,47 @@ static int import_fd(const struct image_paths *paths, int fd, const char *module
 	return kernel_from_package(paths, &staging, fd, op, info, err);
 }
 
+/*
+ * A file of this machine, as it is now: a copy that has no name. What is mapped must not become
+ * shorter under our hands, and whoever else has the file open may do as they like.
+ */
+static int take_file(const struct image_paths *paths, const char *path, int *ret_fd,
+		     struct error *err)
+{
+	autoclose int from = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	autoclose int cache = open_dir_create(paths->cache, 0700);
+	autoclose int to = -1;
+	struct stat st;
+	int r;
+
+	if (from < 0 || fstat(from, &st) < 0)
+		return error_set(err, ERR_INVALID, "open %s: %s", path, strerrordesc_np(errno));
+	if (!S_ISREG(st.st_mode))
+		return error_set(err, ERR_INVALID, "it is no file");
+	if ((uint64_t)st.st_size > VMLINUX_FILE_MAX)
+		return error_set(err, ERR_TOO_LARGE, "more than %llu bytes are no kernel",
+				 (unsigned long long)VMLINUX_FILE_MAX);
+	if (cache < 0)
+		return error_errno(err, cache, "open %s", paths->cache);
+	to = openat(cache, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	r = to < 0 ? -errno : copy_sparse(from, to);
+	if (r < 0)
+		return error_errno(err, r, "copy it");
+	*ret_fd = take_fd(&to);
+	return 0;
+}
+
 int kernel_import_file(const struct image_paths *paths, const char *path, const char *modules,
 		       struct op *op, struct kernel_info *ret_info, struct error *err)
 {
-	autoclose int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	struct kernel_info info = { .name = "file" };
-	int r;
+	autoclose int fd = -1;
+	int r = take_file(paths, path, &fd, err);
 
-	if (fd < 0)
-		return error_set(err, ERR_INVALID, "open %s: %s", path, strerrordesc_np(errno));
 	(void)snprintf(info.source, sizeof(info.source), "%.500s", path);
 	made_from_set(&info.from, "file", path, modules);
-	r = import_fd(paths, fd, modules, op, &info, err);
+	if (r == 0)
+		r = import_fd(paths, fd, modules, op, &info, err);
 	if (r < 0)
 		return error_wrap(err, "%.200s", path);
 	*ret_info = info;
@@ -189,29 +219,20 @@ int kernel_pull(const struct image_paths *paths, const struct registry_settings 
 		const char *reference, struct op *op, struct kernel_info *ret_info,
 		struct error *err)
 {
+	struct registry *registry CLEANUP(registry_close_p)
+	= NULL;
 	struct pulled pulled CLEANUP(pulled_done) = PULLED_INIT;
-	autofree struct registry *registry = malloc(sizeof(*registry));
 	struct kernel_info info = { .name = "artifact" };
-	struct reference ref;
-	int r = reference_parse(reference, &ref, err);
+	int r = registry_open(settings, reference, op, &registry, err);
 
-	if (r < 0)
-		return r;
-	if (!registry)
-		return error_errno(err, -ENOMEM, "pull %s", reference);
-	op_stage(op, "resolve");
-	r = registry_init(registry, settings, &ref, op, err);
-	if (r < 0)
-		return r;
-	r = registry_resolve_kernel(registry, &pulled, err);
+	if (r == 0)
+		r = registry_resolve_kernel(registry, &pulled, err);
 	if (r == 0)
 		r = pull_file(paths, registry, &pulled, err);
-	registry_done(registry);
 	if (r < 0)
 		return r;
-	(void)snprintf(info.source, sizeof(info.source), "%.120s/%.200s%s%.100s@%s", ref.host,
-		       ref.repo, ref.tag[0] ? ":" : "", ref.tag, pulled.digest);
-	made_from_registry(&info.from, "artifact", &ref, pulled.digest);
+	pulled_source(&registry->ref, pulled.digest, info.source);
+	made_from_registry(&info.from, "artifact", &registry->ref, pulled.digest);
 	r = import_fd(paths, pulled.layers[0], NULL, op, &info, err);
 	if (r == 0)
 		*ret_info = info;

@@ -74,30 +74,24 @@ int image_pull(const struct image_paths *paths, const struct registry_settings *
 	       const char *reference, struct op *op, struct image_info *ret_info, struct error *err)
 {
 	struct image_info info CLEANUP(image_info_done) = { .name = "" };
+	struct registry *registry CLEANUP(registry_close_p)
+	= NULL;
 	struct pulled pulled CLEANUP(pulled_done) = PULLED_INIT;
-	autofree struct registry *registry = malloc(sizeof(*registry));
-	struct reference ref;
-	int r = reference_parse(reference, &ref, err);
+	const struct reference *ref;
+	int r = registry_open(settings, reference, op, &registry, err);
 
 	if (r < 0)
 		return r;
-	if (!registry)
-		return error_errno(err, -ENOMEM, "pull %s", reference);
-	op_stage(op, "resolve");
-	r = registry_init(registry, settings, &ref, op, err);
-	if (r < 0)
-		return r;
+	ref = &registry->ref;
 	r = registry_resolve(registry, &pulled, err);
 	if (r == 0 && !find_known(paths, pulled.digest, &info)) {
 		(void)snprintf(info.name, sizeof(info.name), "%.255s", reference);
-		made_from_registry(&info.from, "pull", &ref, pulled.digest);
+		made_from_registry(&info.from, "pull", ref, pulled.digest);
 		r = make(paths, registry, &pulled, &info, err);
 	}
-	registry_done(registry);
 	if (r < 0)
 		return r;
-	(void)snprintf(info.source, sizeof(info.source), "%.120s/%.200s%s%.100s@%s", ref.host,
-		       ref.repo, ref.tag[0] ? ":" : "", ref.tag, pulled.digest);
+	pulled_source(ref, pulled.digest, info.source);
 	*ret_info = info;
 	info.config = NULL;
 	return 0;

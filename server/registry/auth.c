@@ -165,8 +165,10 @@ static int set_bearer(struct registry *registry, const struct challenge *c, stru
 	if (r < 0)
 		return r;
 	reply = json_parse(text, len, err);
-	if (!reply)
-		return error_wrap(err, "token");
+	if (!reply) {
+		(void)error_wrap(err, "token");
+		return error_recode(err, ERR_UPSTREAM);
+	}
 	token = json_string_value(json_object_get(reply, "token"));
 	if (!token)
 		token = json_string_value(json_object_get(reply, "access_token"));

@@ -194,8 +194,10 @@ static int parse_document(const char *text, size_t len, const char *arch, layers
 	const json_t *version = json_object_get(root, "schemaVersion");
 	int r;
 
-	if (!root)
-		return error_wrap(err, "manifest");
+	if (!root) {
+		(void)error_wrap(err, "manifest");
+		return error_recode(err, ERR_UPSTREAM);
+	}
 	if (json_integer_value(version) != 2)
 		return error_set(err, ERR_UNSUPPORTED,
 				 "manifest: only version 2 of its schema is understood");
@@ -366,8 +368,10 @@ int oci_config_parse(const char *text, size_t len, const char *arch, size_t n_la
 	const json_t *diff_ids = json_object_get(json_object_get(root, "rootfs"), "diff_ids");
 	int r;
 
-	if (!root)
-		return error_wrap(err, "configuration");
+	if (!root) {
+		(void)error_wrap(err, "configuration");
+		return error_recode(err, ERR_UPSTREAM);
+	}
 	if (!config)
 		return error_errno(err, -ENOMEM, "configuration");
 	if (!streq(text_of(root, "os"), "linux"))

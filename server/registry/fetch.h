@@ -52,6 +52,12 @@ int registry_init(struct registry *registry, const struct registry_settings *set
 		  const struct reference *ref, struct op *op, struct error *err) MUST_USE;
 void registry_done(struct registry *registry);
 
+/* The same of a reference ("python:3.12"), as the begin of the stage "resolve": for
+ * CLEANUP(registry_close_p). */
+int registry_open(const struct registry_settings *settings, const char *reference, struct op *op,
+		  struct registry **ret_registry, struct error *err) MUST_USE;
+void registry_close_p(struct registry **registry);
+
 /* Where the bytes go. All return 0 or a negative errno with err set. */
 struct fetch_sink {
 	/* An attempt begins: *ret_have bytes are there already and need not come again. */

@@ -23,6 +23,13 @@ void pulled_done(struct pulled *pulled)
 	*pulled = PULLED_INIT;
 }
 
+void pulled_source(const struct reference *ref, const char *digest,
+		   char ret_source[PULLED_SOURCE_SIZE])
+{
+	(void)snprintf(ret_source, PULLED_SOURCE_SIZE, "%.120s/%.200s%s%.100s@%s", ref->host,
+		       ref->repo, ref->tag[0] ? ":" : "", ref->tag, digest);
+}
+
 /* Holds a document against its digest ("" for any) and gives the digest that it has. */
 static int check(const char *what, const char *text, size_t len, const char *want,
 		 char ret_digest[OCI_DIGEST_SIZE], struct error *err)

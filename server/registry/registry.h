@@ -16,6 +16,11 @@ struct pulled {
 #define PULLED_INIT ((struct pulled){ .config = NULL })
 void pulled_done(struct pulled *pulled);
 
+/* For people: "docker.io/library/python:3.12@sha256:…". */
+enum { PULLED_SOURCE_SIZE = 512 };
+void pulled_source(const struct reference *ref, const char *digest,
+		   char ret_source[PULLED_SOURCE_SIZE]);
+
 /* Manifest and configuration, both held against their digests. */
 int registry_resolve(struct registry *registry, struct pulled *ret_pulled,
 		     struct error *err) MUST_USE;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One GET on its way: what fetch.c keeps of it. */
+/*
+ * One GET on its way: its request, what its reply says, and what becomes of it: done, redirected,
+ * asked for credentials, tried once more, or given up.
+ */
 #pragma once
 
 #include <curl/curl.h>
@@ -38,3 +41,11 @@ struct transfer {
 	unsigned int retry_after_s;
 	char why[CURL_ERROR_SIZE];
 };
+
+/* Begins an attempt, from where the sink has got to. */
+int transfer_begin(struct transfer *t, CURLM *multi, struct error *err) MUST_USE;
+/* Its request has ended, and is off `multi`: a new one has begun, or t->state says what it waits
+ * for. */
+int transfer_ended(struct transfer *t, CURLM *multi, CURLcode code, struct error *err) MUST_USE;
+/* Releases what it holds. */
+void transfer_done(struct transfer *t, CURLM *multi);

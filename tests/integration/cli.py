@@ -56,6 +56,16 @@ class Cli(LifeTest):
         self.server.create("a")
         self.env = {**os.environ, "BANGER_SERVER": self.server.socket}
 
+    def test_the_cache_is_pruned(self):
+        os.makedirs(f"{self.home}/cache/disks", exist_ok=True)
+        with open(f"{self.home}/cache/disks/ext4-16777215", "wb") as f:
+            f.write(b"x" * (3 << 20))
+        there = json.loads(self.run_cli("cache", "prune", "--dry-run", "--json"))["bytes"]
+        self.assertGreaterEqual(there, 3 << 20)
+        self.assertRegex(self.run_cli("cache", "prune", "--dry-run"), r"would free [1-9][0-9.]* MiB")
+        self.assertRegex(self.run_cli("cache", "prune"), r"freed [1-9][0-9.]* MiB")
+        self.assertRegex(self.run_cli("cache", "prune"), r"freed 0 B")
+
     def run_cli(self, *args, status=0, text=None):
         done = subprocess.run([CLI, *args], env=self.env, capture_output=True, timeout=300, check=False, input=text)
         self.assertEqual(status, done.returncode, done)

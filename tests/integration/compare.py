@@ -179,6 +179,13 @@ class Compare(LifeTest):
         self.compare("busybox", [busybox(folder("home/ann", uid=1000, gid=1000), member("home/ann/x", b"1", uid=1000))],
                      vm=True)
 
+    def test_a_debian_root(self):
+        with open("/etc/os-release", encoding="utf-8") as f:
+            suite = dict(line.rstrip().split("=", 1) for line in f if "=" in line)["VERSION_CODENAME"]
+        run("mmdebstrap", "--quiet", "--variant=minbase", "--mode=root", suite, f"{self.work}/debian.tar")
+        with open(f"{self.work}/debian.tar", "rb") as f:
+            self.compare("debian", [f.read()], vm=True)
+
     def test_one_static_program(self):
         self.compare("static", [layer(member("app", b"\x7fELF" + os.urandom(70000), mode=0o755))])
 

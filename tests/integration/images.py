@@ -130,6 +130,24 @@ class Images(ImageTest):
         self.assertIn("no bin, sbin or usr", self.make(422, name="x", **{"import": "/proc/self"})["detail"])
         self.assert_no_staging()
 
+    def test_a_layout_that_is_damaged(self):
+        os.makedirs(f"{self.home}/layout")
+        for text in (b"not json", b'{"schemaVersion": 2, "manifests": []}',
+                     b'{"schemaVersion": 2, "layers": [{"digest": "sha256:../../x", "size": 1}]}'):
+            for name, data in (("index.json", text), ("oci-layout", b"{}")):
+                with open(f"{self.home}/layout/{name}", "wb") as f:
+                    f.write(data)
+            refused = self.make(422, name="x", **{"import": f"{self.home}/layout"})
+            self.assertIn("OCI image layout", refused["remedy"], refused)
+
+    def test_a_file_that_is_no_image(self):
+        for data, words in ((b"some text\n" * 100, "neither a squashfs nor a tar archive"), (b"", "neither a squashfs"),
+                            (b"\x1f\x8b" + b"x" * 600, "layer 1 of 1: damaged")):
+            with open(f"{self.home}/thing", "wb") as f:
+                f.write(data)
+            self.assertIn(words, self.make(422, name="x", **{"import": f"{self.home}/thing"})["detail"])
+            self.assert_no_staging()
+
     def test_an_oci_layout_becomes_an_image(self):
         layout = f"{self.home}/layout"
         os.makedirs(f"{layout}/blobs/sha256")

@@ -5,6 +5,7 @@ import gzip
 import lzma
 import os
 import shutil
+import threading
 import unittest
 
 from harness import wait_until
@@ -138,6 +139,28 @@ class Kernels(ImageTest):
             with self.subTest(name):
                 self.assertIn(words, self.kernel(status, name="evil", file=self.file(name, data))["detail"])
                 self.assert_nothing_half_made()
+
+    def test_a_file_that_changes_meanwhile(self):
+        with open(f"{self.store()}/vmlinux", "rb") as f:
+            elf = f.read()
+        path, over = self.file("vmlinux", elf), threading.Event()
+
+        def change():
+            while not over.is_set():
+                os.truncate(path, 4096)
+                with open(path, "r+b") as f:
+                    f.write(elf)
+        thread = threading.Thread(target=change)
+        thread.start()
+        try:
+            for _ in range(10):
+                self.server.call("POST", "/kernels", {"name": "k", "file": path, "modules": f"{self.store()}/modules"},
+                                 {"Prefer": "wait=60"})
+        finally:
+            over.set()
+            thread.join()
+        self.assertTrue(self.server.alive(), "the server outlives it")
+        self.kernel(name="k", file=path, modules=f"{self.store()}/modules")
 
     def test_packages_are_read_in_a_cage(self):
         """What reads a package can open nothing and call little; it goes when the operation is cancelled."""

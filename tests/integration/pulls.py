@@ -13,7 +13,7 @@ import zlib
 
 from harness import wait_until
 from image_test import ImageTest, busybox
-from registry import Registry, gz, hardlink, layer, member, sha256, symlink
+from registry import OCI, Registry, gz, hardlink, layer, member, sha256, symlink
 
 
 class Pulls(ImageTest):
@@ -177,6 +177,31 @@ class Pulls(ImageTest):
             media, text = self.registry.manifests["t/asked", good["digest"]]
             self.registry.manifests["t/asked", good["digest"]] = (media, text + b" ")
         self.refused(f"t/asked@{good['digest']}", "its digest is", status=502)
+
+    def test_documents_that_are_none(self):
+        """Each is the registry's fault, and is called so."""
+        for tag, text in (("empty", b""), ("word", b"not json"), ("deep", b"[" * 200000), ("large", b" " * (9 << 20))):
+            self.registry.manifests["t/none", tag] = (f"{OCI}.manifest.v1+json", text)
+            self.refused(f"t/none:{tag}", "manifest", status=502)
+
+        def other_config(document):
+            document["config"]["digest"] = self.registry.blob(b"{]")
+            document["config"]["size"] = 2
+        self.registry.image("t/config", "1", [gz(busybox())], change=other_config)
+        self.refused("t/config:1", "configuration: not valid JSON", status=502)
+        self.registry.image("t/realm", "1", [gz(busybox())])
+        for realm, words in (("file:///etc/passwd", "an address without a host"), ("ftp://127.0.0.1/x", "not supported"),
+                             ("http://169.254.169.254/token", "a private address"), ("", "no realm")):
+            self.registry.answers.clear()
+            self.registry.times(10, "/v2/", lambda h, r=realm: self.registry.reply(
+                h, 401, b"{}", WWW_Authenticate=f'Bearer realm="{r}",service="s"'))
+            self.refused("t/realm:1", words, status=502)
+        self.registry.answers.clear()
+        self.registry.users = {"ann": "right"}
+        for token in (b"[]", b"not json", json.dumps({"token": "x\r\nEvil: 1"}).encode(), b" " * (1 << 20)):
+            self.registry.answers.clear()
+            self.registry.times(10, "^/token", lambda h, t=token: self.registry.reply(h, 200, t))
+            self.refused("t/realm:1", status=502)
 
     # --- layers that want to do harm ---
 

@@ -24,6 +24,19 @@ static void context_is_put_in_front_of_an_error(void **state)
 	assert_int_equal(err.code, ERR_NO_ROOM);
 }
 
+static void another_kind_keeps_the_message(void **state)
+{
+	struct error err = ERROR_INIT;
+	struct error upstream = ERROR_INIT;
+
+	(void)state;
+	(void)error_set(&upstream, ERR_UPSTREAM, "x");
+	(void)error_set(&err, ERR_BAD_REQUEST, "not valid JSON");
+	assert_int_equal(error_recode(&err, ERR_UPSTREAM), error_to_errno(&upstream));
+	assert_int_equal(err.code, ERR_UPSTREAM);
+	assert_string_equal(err.msg, "not valid JSON");
+}
+
 static void the_first_to_advise_knows_most(void **state)
 {
 	struct error err = ERROR_INIT;
@@ -204,6 +217,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(context_is_put_in_front_of_an_error),
+		cmocka_unit_test(another_kind_keeps_the_message),
 		cmocka_unit_test(the_first_to_advise_knows_most),
 		cmocka_unit_test(a_buffer_never_passes_its_limit),
 		cmocka_unit_test(names_that_are_no_dns_label_are_refused),
