@@ -4,6 +4,7 @@ import glob
 import gzip
 import lzma
 import os
+import re
 import shutil
 import threading
 import unittest
@@ -165,6 +166,8 @@ class Kernels(ImageTest):
     def test_packages_are_read_in_a_cage(self):
         """What reads a package can open nothing and call little; it goes when the operation is cancelled."""
         path = self.file("long.deb", deb(*[member(f"./usr/{i}", bytes(8 << 20)) for i in range(100)]))
+        # A sanitizer makes calls of its own when it reports.
+        filtered = "0" if re.search("asan|tsan", os.environ["BANGER_BASE"]) else "2"
         op = self.server.must(202, "POST", "/kernels", {"name": "k", "file": path})
 
         def reader():
@@ -175,10 +178,10 @@ class Kernels(ImageTest):
                 except OSError:
                     continue
                 if fields["Name"] == "banger-unpack" and int(fields["PPid"]) == self.server.process.pid and \
-                        fields["Seccomp"] == "2":
+                        fields["NoNewPrivs"] == "1" and fields["Seccomp"] == filtered:
                     return fields
             return None
-        self.assertEqual("1", wait_until(reader, "a confined process reads it", step=0.001)["NoNewPrivs"])
+        wait_until(reader, "a confined process reads it", step=0.001)
         self.server.call("DELETE", f"/operations/{op['id']}")
         self.server.wait_operation(op["id"])
         wait_until(lambda: not reader(), "it has gone")
