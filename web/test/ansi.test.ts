@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from "vitest";
-import { LINE_MAX, Painter, strip } from "../src/lib/ansi";
+import { LINE_MAX, levelOf, Painter, strip } from "../src/lib/ansi";
 
 const one = (raw: string) => new Painter().line(raw);
 
@@ -42,4 +42,16 @@ describe("ansi", () => {
 	it("leaves markup as text", () => {
 		expect(one("<img src=x onerror=alert(1)>")[0]?.text).toBe("<img src=x onerror=alert(1)>");
 	});
+});
+
+describe("the level of a console's line", () => {
+	it.each([
+		["Kernel panic - not syncing: VFS: Unable to mount root fs", "err"],
+		["[FAILED] Failed to start ssh.service.", "err"],
+		["[    1.2] EXT4-fs (vdb): warning: mounting unchecked fs", "warn"],
+		["[    0.5] clocksource: deprecated option", "warn"],
+		["fsck: 0 errors", ""],
+		["[    0.9] Run /init as init process", ""],
+		["terror and warnings-free", ""],
+	])("%s", (line, level) => expect(levelOf(line)).toBe(level));
 });

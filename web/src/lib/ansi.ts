@@ -119,3 +119,13 @@ export class Painter {
 export function strip(text: string): string {
 	return text.replace(CONTROL, "");
 }
+
+const BAD = /\b(panic|oops|fatal|segfault|out of memory|error|failed|failure)\b/i;
+const NOT_BAD = /\b(no|0) (errors?|failures?)\b/i;
+const DOUBTFUL = /\b(warn(ing)?|deprecated)\b/i;
+
+/** "err" or "warn" for a line of a console that tells of one, by the words of kernels and init systems. */
+export function levelOf(line: string): "err" | "warn" | "" {
+	if (BAD.test(line) && !NOT_BAD.test(line)) return "err";
+	return DOUBTFUL.test(line) ? "warn" : "";
+}

@@ -5,13 +5,15 @@
  */
 import { signal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import { Painter, strip, type Span } from "../lib/ansi";
+import { Painter, levelOf, strip, type Span } from "../lib/ansi";
 import { plural } from "../lib/format";
 import { remembered } from "../lib/storage";
 import { Button, copyText } from "./basics";
 import { Icon } from "./icon";
 
 export const LINES_MAX = 5000;
+/** So near to the end is at the end. */
+const END_PX = 24;
 /** A short view with fewer lines than this needs no search. */
 const FIND_FROM = 12;
 
@@ -87,8 +89,10 @@ export class LogBuffer {
 
 const wraps = remembered("log-wrap", true);
 
-export function LogView({ buffer, name, label, short, live }: {
+export function LogView({ buffer, name, label, short, live, levels }: {
 	buffer: LogBuffer; name: string; label: string; short?: boolean; live?: boolean;
+	/** Lines that tell of errors and warnings have colours of their own. */
+	levels?: boolean;
 }) {
 	const box = useRef<HTMLDivElement>(null);
 	const [follow, setFollow] = useState(true);
@@ -100,9 +104,13 @@ export function LogView({ buffer, name, label, short, live }: {
 		() => (needle ? buffer.lines.filter((line) => line.text.toLowerCase().includes(needle)) : buffer.lines),
 		[version, needle],
 	);
+	const top = useRef(0);
+	const toEnd = (): void => {
+		if (box.current) box.current.scrollTop = box.current.scrollHeight;
+	};
 	useLayoutEffect(() => {
-		if (follow && box.current) box.current.scrollTop = box.current.scrollHeight;
-	}, [version, follow, needle]);
+		if (follow) toEnd();
+	}, [version, follow, needle, wraps.value]);
 	useEffect(() => setFollow(true), [buffer]);
 	const download = (): void => {
 		const link = document.createElement("a");
@@ -126,7 +134,7 @@ export function LogView({ buffer, name, label, short, live }: {
 					{needle && <span class="num">{plural(lines.length, "line")}</span>}
 				</div>}
 				<span class="grow" />
-				{live && <span class="live-dot">following</span>}
+				{live && <span class={`live-dot${follow ? "" : " held"}`} role="status">{follow ? "following" : "paused"}</span>}
 				<Button kind="quiet" icon="wrap" title="Wrap long lines" aria-pressed={wraps.value} onClick={() => (wraps.value = !wraps.value)} />
 				<Button kind="quiet" icon="copy" title="Copy all" onClick={() => void copyText(buffer.text(), "Output")} />
 				<Button kind="quiet" icon="download" title="Download" onClick={download} />
@@ -140,14 +148,19 @@ export function LogView({ buffer, name, label, short, live }: {
 				aria-live="off"
 				onScroll={(event) => {
 					const el = event.currentTarget;
-					setFollow(el.scrollHeight - el.scrollTop - el.clientHeight < 24);
+					const up = el.scrollTop < top.current;
+					top.current = el.scrollTop;
+					if (el.scrollHeight - el.scrollTop - el.clientHeight < END_PX) setFollow(true);
+					else if (up) setFollow(false);
+					/* a line is as high as it is only once it has been drawn: the end moved, nobody scrolled */
+					else if (follow) toEnd();
 				}}
 			>
 				{buffer.dropped > 0 && !needle && <div class="log-note">{plural(buffer.dropped, "earlier line")} not kept</div>}
 				{lines.map((line) => (
-					<LineRow key={line.id} line={line} />
+					<LineRow key={line.id} line={line} levels={levels ?? false} />
 				))}
-				{open && !needle && <LineRow line={open} />}
+				{open && !needle && <LineRow line={open} levels={levels ?? false} />}
 				{lines.length === 0 && !open && <div class="log-note">{needle ? "No line has this." : "Nothing yet."}</div>}
 			</div>
 			{!follow && (
@@ -157,9 +170,10 @@ export function LogView({ buffer, name, label, short, live }: {
 	);
 }
 
-function LineRow({ line }: { line: Line }) {
+function LineRow({ line, levels }: { line: Line; levels: boolean }) {
+	const level = levels && !line.kind && line.spans.every((span) => !span.style) ? levelOf(line.text) : "";
 	return (
-		<div class={`log-line ${line.kind}`}>
+		<div class={`log-line ${line.kind || level}`}>
 			{line.spans.map((span, i) => (span.style ? <span key={i} class={span.style}>{span.text}</span> : span.text))}
 			{"\n"}
 		</div>

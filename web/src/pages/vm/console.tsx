@@ -51,7 +51,7 @@ export function ConsoleTab({ vm }: { vm: Vm }) {
 	return (
 		<div class="stack">
 			{problem && <p class="problem">{problem}</p>}
-			<LogView buffer={buffer} name={`${vm.name}-console`} label={`Console of ${vm.name}`} live={live} />
+			<LogView buffer={buffer} name={`${vm.name}-console`} label={`Console of ${vm.name}`} live={live} levels />
 			<details class="fold">
 				<summary>The same from a shell</summary>
 				<Command text={curl({ ...sketch("get", "/vms/{vm}/logs", { vm: vm.name }), path: `/vms/${vm.name}/logs?follow=true` }, endpoint())} />
