@@ -28,7 +28,7 @@ export function Button({ icon, kind = "normal", label, busy, disabled, title, ch
 			class={`button ${kind}${bare ? " bare" : ""}${rest.class ? ` ${String(rest.class)}` : ""}`}
 			disabled={disabled || busy}
 			title={title}
-			aria-label={bare ? title : undefined}
+			aria-label={bare ? title : rest["aria-label"]}
 			aria-busy={busy || undefined}
 		>
 			{busy ? <span class="spinner" /> : icon && <Icon name={icon} />}

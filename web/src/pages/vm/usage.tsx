@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What the VM uses of the host, over minutes to a day, with what happened to it drawn in. */
+import type { ComponentChildren } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { call } from "../../api/client";
 import type { ApiEvent, Vm, VmStats } from "../../api/types";
@@ -8,7 +9,8 @@ import { remembered } from "../../lib/storage";
 import { useEvents } from "../events/use";
 import { alive } from "../vms/columns";
 import { Button, Card } from "../../ui/basics";
-import { Plot, type Mark } from "../../ui/plot";
+import { Plot, type Mark, type Series } from "../../ui/plot";
+import { PlotTable } from "../../ui/plot-table";
 
 const RANGES: [string, number][] = [["5 min", 300], ["30 min", 1800], ["1 h", 3600], ["6 h", 21_600], ["24 h", 86_400]];
 const SOON_MS = 5000;
@@ -92,6 +94,13 @@ export function UsageCard({ vm }: { vm: Vm }) {
 	}, [stats]);
 	const now = stats?.now;
 	const empty = data.times.length < 2;
+	const figure = (name: string, value: string | false, series: Series[], looks: { format: (n: number) => string; label: string; most?: number; binary?: boolean }): ComponentChildren => (
+		<section>
+			<h3>{name}{value && <span class="num now-value">{value}</span>}</h3>
+			<Plot times={data.times} series={series} marks={marks} span={range.value} {...looks} />
+			<PlotTable times={data.times} series={series} marks={marks} format={looks.format} name={name} />
+		</section>
+	);
 	return (
 		<Card
 			title="Use of the host"
@@ -107,24 +116,10 @@ export function UsageCard({ vm }: { vm: Vm }) {
 				<p class="dim">{failed ? "The figures can't be read." : alive(vm) ? "Measured every five seconds; the first figures are on their way." : "Nothing was measured in this time: it did not run, or the server was started later."}</p>
 			) : (
 				<div class="plots">
-					<section>
-						<h3>Processors{now?.cpu !== undefined && <span class="num now-value">{cores(now.cpu)} of {vm.vcpus}</span>}</h3>
-						<Plot times={data.times} series={data.cpu} marks={marks} span={range.value} format={cores} most={1} label={`Processors in use over time; now ${cores(now?.cpu ?? 0)} of ${vm.vcpus}`} />
-					</section>
-					<section>
-						<h3>Memory{now?.memory_rss_bytes !== undefined && <span class="num now-value">{bytes(now.memory_rss_bytes)}, {bytes(now.memory_private_bytes ?? 0)} its own alone</span>}</h3>
-						<Plot times={data.times} series={data.memory} marks={marks} span={range.value} format={bytes} binary label={`Memory over time; now ${bytes(now?.memory_rss_bytes ?? 0)}`} />
-					</section>
-					<section>
-						<h3>Disk{now?.disk_used_bytes !== undefined && <span class="num now-value">{bytes(now.disk_used_bytes)} taken on the host</span>}</h3>
-						<Plot times={data.times} series={data.disk} marks={marks} span={range.value} format={rate} binary label="Disk traffic over time" />
-					</section>
-					{data.network && (
-						<section>
-							<h3>Network{typeof now?.net_rx_bytes === "number" && <span class="num now-value">{bytes(now.net_rx_bytes)} received, {bytes(now.net_tx_bytes ?? 0)} sent since its start</span>}</h3>
-							<Plot times={data.times} series={data.network} marks={marks} span={range.value} format={rate} binary label="Network traffic over time" />
-						</section>
-					)}
+					{figure("Processors", now?.cpu !== undefined && `${cores(now.cpu)} of ${vm.vcpus}`, data.cpu, { format: cores, most: 1, label: `Processors in use over time; now ${cores(now?.cpu ?? 0)} of ${vm.vcpus}` })}
+					{figure("Memory", now?.memory_rss_bytes !== undefined && `${bytes(now.memory_rss_bytes)}, ${bytes(now.memory_private_bytes ?? 0)} its own alone`, data.memory, { format: bytes, binary: true, label: `Memory over time; now ${bytes(now?.memory_rss_bytes ?? 0)}` })}
+					{figure("Disk", now?.disk_used_bytes !== undefined && `${bytes(now.disk_used_bytes)} taken on the host`, data.disk, { format: rate, binary: true, label: "Disk traffic over time" })}
+					{data.network && figure("Network", typeof now?.net_rx_bytes === "number" && `${bytes(now.net_rx_bytes)} received, ${bytes(now.net_tx_bytes ?? 0)} sent since its start`, data.network, { format: rate, binary: true, label: "Network traffic over time" })}
 				</div>
 			)}
 		</Card>
