@@ -4,7 +4,11 @@ import { signal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { call } from "../../../api/client";
 import type { Vm } from "../../../api/types";
-import { Button } from "../../../ui/basics";
+import { schemaOf } from "../../../api/capabilities";
+import { problemOf } from "../../../api/validate";
+import { Button, copyText } from "../../../ui/basics";
+import { closeDialog, showDialog } from "../../../ui/dialog";
+import { Menu } from "../../../ui/menu";
 import { Shape } from "../../../ui/state";
 import { FONT_MAX, FONT_MIN, Session, fontSize, type Link } from "./session";
 import "@xterm/xterm/css/xterm.css";
@@ -23,8 +27,8 @@ function keep(vm: Vm, list: Session[]): void {
 	all.value = new Map(all.peek()).set(vm.id, list);
 }
 
-function open(vm: Vm, id = "", written = 0): Session {
-	const session = new Session(vm.id, id, written);
+function open(vm: Vm, id = "", written = 0, user = ""): Session {
+	const session = new Session(vm.id, id, written, user);
 	keep(vm, [...(all.peek().get(vm.id) ?? []), session]);
 	return session;
 }
@@ -96,9 +100,13 @@ export default function Terminals({ vm }: { vm: Vm }) {
 				<Button kind="quiet" icon="plus" title="New terminal" onClick={() => choose(vm, open(vm))} />
 				<span class="grow" />
 				<Button kind="quiet" icon="search" title="Find (Ctrl Shift F)" aria-pressed={finding} onClick={() => setFinding(!finding)} />
-				<Button kind="quiet" label="A−" title="Smaller text" disabled={fontSize.value <= FONT_MIN} onClick={() => (fontSize.value = Math.max(FONT_MIN, fontSize.value - 1))} />
-				<Button kind="quiet" label="A+" title="Larger text" disabled={fontSize.value >= FONT_MAX} onClick={() => (fontSize.value = Math.min(FONT_MAX, fontSize.value + 1))} />
-				<Button kind="quiet" icon="download" title="Download as text" onClick={save} />
+				<Button kind="quiet" class="letters" label="A−" title="Smaller text" disabled={fontSize.value <= FONT_MIN} onClick={() => (fontSize.value = Math.max(FONT_MIN, fontSize.value - 1))} />
+				<Button kind="quiet" class="letters" label="A+" title="Larger text" disabled={fontSize.value >= FONT_MAX} onClick={() => (fontSize.value = Math.min(FONT_MAX, fontSize.value + 1))} />
+				<Button kind="quiet" icon="copy" title="Copy what is selected, or all of it" onClick={() => current && void copyText(current.term.getSelection() || current.text(), current.term.hasSelection() ? "Selection" : "Terminal").then(() => current.term.focus())} />
+				<Menu title="More of the terminal" items={() => [
+					{ label: "Download as text", icon: "download", disabled: !current, run: save },
+					{ label: "New terminal as another user…", icon: "user", run: () => showDialog({ title: `Terminal in “${vm.name}”`, body: <AsUser vm={vm} /> }) },
+				]} />
 				<Button kind="quiet" icon="expand" title="Full screen" onClick={() => void (document.fullscreenElement ? document.exitFullscreen() : frame.current?.requestFullscreen())} />
 			</div>
 			{finding && current && <Find session={current} close={() => { setFinding(false); current.term.focus(); }} />}
@@ -112,7 +120,7 @@ const LOOK: Record<Link, ["disc" | "ring" | "spin" | "triangle", "ok" | "off" | 
 	connecting: ["spin", "info"], open: ["disc", "ok"], broken: ["triangle", "warn"], ended: ["ring", "off"],
 };
 
-const nameOf = (session: Session, number: number): string => session.title.value || `shell ${number}`;
+const nameOf = (session: Session, number: number): string => session.title.value || `${session.user || "shell"} ${number}`;
 
 function Tab({ vm, session, number, on }: { vm: Vm; session: Session; number: number; on: boolean }) {
 	const [shape, tone] = LOOK[session.link.value];
@@ -141,6 +149,34 @@ function Screen({ session, again }: { session: Session; again: () => void }) {
 			{link === "connecting" && <p class="term-note" role="status"><Shape shape="spin" tone="info" /> Opening a shell…{session.note.value && ` (${session.note.value})`}</p>}
 			{link === "ended" && <p class="term-note" role="status"><span class="grow">The shell has ended: {session.note.value}.</span><Button icon="restart" label="New shell" onClick={again} /></p>}
 		</div>
+	);
+}
+
+function AsUser({ vm }: { vm: Vm }) {
+	const [user, setUser] = useState("");
+	const schema = schemaOf("Exec")?.properties?.["user"];
+	const wrong = user && schema ? problemOf(user, schema) : undefined;
+	return (
+		<form
+			onSubmit={(event) => {
+				event.preventDefault();
+				closeDialog();
+				choose(vm, open(vm, "", 0, user));
+			}}
+		>
+			<div class="stack">
+				<div class="field">
+					<label class="name" for="terminal-user">User</label>
+					<input id="terminal-user" class="input mono" data-autofocus placeholder="root" value={user} spellcheck={false} autocomplete="off" autocapitalize="off"
+						aria-invalid={Boolean(wrong)} onInput={(e) => setUser(e.currentTarget.value)} />
+					{wrong ? <span class="wrong" role="alert">{wrong}</span> : <span class="help">A name or number that the guest knows. Its login shell is opened in its home.</span>}
+				</div>
+			</div>
+			<footer>
+				<Button label="Cancel" onClick={closeDialog} />
+				<Button type="submit" kind="primary" label="Open" disabled={Boolean(wrong)} />
+			</footer>
+		</form>
 	);
 }
 
