@@ -374,6 +374,115 @@ describe("the dashboard", { skip: built ? false : "web/dist is not built", timeo
 		await context.close();
 	});
 
+	it("gives the figures of a plot as a table, for keys and screen readers too", async () => {
+		const { page, context } = await visit(["--rate", "0"], "#/vms/web");
+		const button = page.getByRole("button", { name: "Disk: as a table" });
+		await button.focus();
+		await page.keyboard.press("Enter");
+		const table = page.getByRole("table", { name: "Disk over time, newest first" });
+		await table.waitFor();
+		assert.deepEqual(await table.getByRole("columnheader").allInnerTexts(), ["Time", "read", "written"]);
+		const cells = await table.locator("tbody tr").evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
+		assert.equal(cells.length, 60, "as many as the plot has");
+		const times = cells.map(([time]) => time);
+		assert.deepEqual(times, [...times].sort().reverse());
+		assert.match(cells[0][1], /^\d[\d.]* B\/s$/);
+		assert.equal(cells.at(-1)[1], "–", "a rate needs two figures");
+		await page.getByRole("region", { name: "Disk, figures" }).focus();
+		assert.deepEqual(await violations(page), []);
+		await page.getByRole("button", { name: "Disk: copy as CSV" }).click();
+		const csv = await page.evaluate(() => navigator.clipboard.readText());
+		assert.match(csv, /^time,read,written,event\n\d{4}-\d\d-\d\dT[\d:.]+Z,\d/);
+		await page.getByRole("button", { name: "Disk: hide the table" }).click();
+		await table.waitFor({ state: "detached" });
+		await context.close();
+	});
+
+	it("marks the snapshot that the disk goes on from, and moves the mark", async () => {
+		const { page, context, fixture } = await visit(["--rate", "0"], "#/vms/web/snapshots");
+		const marked = () => page.locator("tr", { has: page.locator(".label.current") }).locator("strong").allInnerTexts();
+		await page.locator(".label.current").waitFor();
+		assert.deepEqual(await marked(), ["experiment"]);
+		await page.locator("tr", { hasText: "fresh" }).getByText("1 other VM").waitFor();
+		await page.getByRole("button", { name: "Actions for deps-installed" }).click();
+		await page.getByRole("menuitem", { name: "Put web back to it" }).click();
+		await page.getByRole("dialog").locator(".as-shell summary").click();
+		await page.getByText("banger vm restore web").waitFor();
+		await page.getByRole("button", { name: "Put it back" }).click();
+		await page.locator("tr", { hasText: "deps-installed" }).locator(".label.current").waitFor();
+		assert.deepEqual(await marked(), ["deps-installed"]);
+		await fetch(`${fixture.url}/vms/web/snapshots`, { method: "POST", body: JSON.stringify({ name: "again" }) });
+		await page.locator("tr", { hasText: "again" }).locator(".label.current").waitFor();
+		assert.deepEqual(await marked(), ["again"]);
+		await page.goto(`${fixture.url}/#/vms/api/snapshots`);
+		await page.getByText("a snapshot of web").waitFor();
+		await context.close();
+	});
+
+	it("gives everything that a page shows as JSON, to copy", async () => {
+		const { page, context, fixture } = await visit(["--rate", "0"], "#/vms");
+		const web = await (await fetch(`${fixture.url}/vms/web`)).json();
+		const dialog = page.getByRole("dialog");
+		const shown = async (path) => {
+			await dialog.locator(".json pre").waitFor();
+			assert.ok((await dialog.locator(".command code").first().innerText()).includes(`${fixture.url}${path}`), path);
+			await dialog.getByRole("button", { name: "Copy JSON" }).click();
+			await page.getByText("JSON copied").waitFor();
+			const text = await page.evaluate(() => navigator.clipboard.readText());
+			assert.equal(text, await dialog.locator(".json pre").innerText());
+			await page.getByRole("button", { name: "Close", exact: true }).click();
+			return JSON.parse(text);
+		};
+		const menu = async (name, item) => {
+			await page.getByRole("button", { name, exact: true }).click();
+			await page.getByRole("menuitem", { name: item }).click();
+		};
+		await menu("More", "JSON…");
+		assert.equal((await shown("/vms")).items.length, 24);
+		await menu("Actions for web", "JSON…");
+		assert.equal((await shown("/vms/web")).id, web.id);
+		for (const [hash, button, path] of [["vms/web", "“web” as JSON", "/vms/web"], ["vms/web/network", "What listens in “web” as JSON", "/vms/web/ports"], ["runs", "The list of runs as JSON", "/runs"], ["runs/0037000000000000", "The run as JSON", "/runs/0037000000000000"], ["snapshots", "The list of snapshots as JSON", "/snapshots"], ["snapshots", "The list of templates as JSON", "/templates"], ["host", "The host as JSON", "/host"], ["host", "The doctor's report as JSON", "/doctor"], ["tokens", "The list of tokens as JSON", "/tokens"]]) {
+			await page.goto(`${fixture.url}/#/${hash}`);
+			await page.getByTitle(button, { exact: true }).click();
+			assert.deepEqual(Object.keys(await shown(path)), Object.keys(await (await fetch(fixture.url + path)).json()), path);
+		}
+		await page.goto(`${fixture.url}/#/images`);
+		await menu("Actions for mini", "JSON…");
+		assert.equal((await shown("/images/mini")).name, "mini");
+		await menu("More", "Kernels as JSON…");
+		assert.equal((await shown("/kernels")).items[0].name, "debian-cloud");
+		await page.goto(`${fixture.url}/#/vms/web/snapshots`);
+		await menu("Actions for fresh", "JSON…");
+		const { id } = await shown("/snapshots/");
+		await menu("Actions for fresh", "Copy id");
+		await page.getByText("Id copied").waitFor();
+		assert.equal(await page.evaluate(() => navigator.clipboard.readText()), id);
+		await context.close();
+	});
+
+	it("follows a log from its end on a phone, and holds still for who scrolls up", async () => {
+		const { page, context } = await visit(["--rate", "0"], "#/vms/web/console", { viewport: { width: 360, height: 740 } });
+		const log = page.getByRole("log");
+		const left = () => log.evaluate((el) => el.scrollHeight - el.scrollTop - el.clientHeight);
+		const live = page.locator(".live-dot");
+		await page.locator(".log-line", { hasText: "tick" }).first().waitFor();
+		assert.ok((await left()) < 24, "at its end");
+		assert.equal(await live.innerText(), "following");
+		assert.equal(await page.getByRole("button", { name: "To the end" }).count(), 0);
+		await log.hover();
+		await page.mouse.wheel(0, -300);
+		await page.getByText("paused", { exact: true }).waitFor();
+		const before = await log.evaluate((el) => el.scrollTop);
+		const ticks = await page.locator(".log-line", { hasText: "tick" }).count();
+		await page.waitForFunction((n) => [...document.querySelectorAll(".log-line")].filter((el) => el.textContent.includes("tick")).length > n, ticks);
+		assert.ok(Math.abs((await log.evaluate((el) => el.scrollTop)) - before) < 40, "it stays where it was");
+		await page.getByRole("button", { name: "To the end" }).click();
+		await page.getByText("following", { exact: true }).waitFor();
+		await page.waitForFunction(() => ((el) => el.scrollHeight - el.scrollTop - el.clientHeight < 24)(document.querySelector(".log-body")));
+		assert.deepEqual(await page.locator(".log-line.warn, .log-line.err").allInnerTexts(), ["[    2.080000] EXT4-fs (vdb): warning: mounting unchecked fs\n"], "a warning stands out, and nothing else");
+		await context.close();
+	});
+
 	it("says what is wrong with a form while it is typed, and what the server refused", async () => {
 		const { page, context } = await visit(["--rate", "0"], "#/create?advanced=1");
 		const create = page.getByRole("button", { name: "Create" });

@@ -92,15 +92,17 @@ const snapshots = new Map();
 function makeSnapshot(vm, name, parent, age) {
 	const snapshot = { id: id(), name, vm: vm.id, vm_name: vm.name, ...(parent ? { parent } : {}), image: vm.image, vcpus: vm.vcpus, memory_mib: vm.memory_mib, disk_mib: vm.disk_mib, memory: vm.state === "running", size_bytes: Math.round(vm.memory_mib * 300_000 + random() * 9e7), created: iso(Date.now() - age) };
 	snapshots.set(snapshot.id, snapshot);
+	vm.snapshot = snapshot.id;
 	return snapshot;
 }
 if (COUNT > 3) {
-	const [web, , worker] = [...vms.values()];
+	const [web, api, worker] = [...vms.values()];
 	const base = makeSnapshot(web, "fresh", undefined, 8.1e7);
 	const second = makeSnapshot(web, "deps-installed", base.id, 7.2e7);
 	makeSnapshot(web, "before-upgrade", second.id, 3.6e6);
 	makeSnapshot(web, "experiment", base.id, 1.8e6);
 	makeSnapshot(worker, "nightly", undefined, 4e7);
+	api.snapshot = base.id;
 }
 const templates = COUNT ? ["mini", "debian"].map((image, i) => ({ id: (i + 1).toString(16).repeat(32), image, vcpus: 1, memory_mib: 512, disk_mib: 8192, network: "user", init: "agent", size_bytes: 231_000_000 + i * 1e8, pinned: i === 0, created: iso(Date.now() - 9e7), last_used: iso(Date.now() - 4e5) })) : [];
 const tokens = new Map(COUNT ? [["ci", { name: "ci", scope: "run", created: iso(Date.now() - 8e8), expires: iso(Date.now() + 6e8), last_used: iso(Date.now() - 9e4) }], ["grafana", { name: "grafana", scope: "read", created: iso(Date.now() - 2e9) }]] : []);
@@ -374,8 +376,16 @@ const ROUTES = [
 	["GET", /^\/vms\/([^/]+)\/snapshots$/, ([key]) => ({ body: { items: [...snapshots.values()].filter((s) => s.vm === find(key)?.id) } })],
 	["POST", /^\/vms\/([^/]+)\/snapshots$/, ([key], body) => {
 		const vm = find(key);
-		return { status: 202, body: operate("snapshot.create", vm, [["pause", 80], ["memory", 900, 268_435_456], ["disk", 200], ["resume", 40]], () => emit("snapshot.created", makeSnapshot(vm, body.name, undefined, 0))) };
+		return { status: 202, body: operate("snapshot.create", vm, [["pause", 80], ["memory", 900, 268_435_456], ["disk", 200], ["resume", 40]], () => emit("snapshot.added", makeSnapshot(vm, body.name, vm.snapshot, 0), { vm: vm.id })) };
 	}],
+	["POST", /^\/vms\/([^/]+)\/restore$/, ([key], body) => {
+		const vm = find(key);
+		return { status: 202, body: operate("vm.restore", vm, [["stop", 80], ["disk", 100], ["memory", 200]], () => ((vm.snapshot = body.snapshot), emit("vm.restored", vm))) };
+	}],
+	["GET", /^\/snapshots\/([^/]+)$/, ([key]) => (snapshots.has(key) ? { body: snapshots.get(key) } : problem(404, "not_found", "There is no such snapshot."))],
+	["GET", /^\/images\/([^/]+)$/, ([name]) => (images.has(name) ? { body: images.get(name) } : problem(404, "not_found", "There is no such image."))],
+	["GET", /^\/kernels\/([^/]+)$/, ([name]) => (kernels.has(name) ? { body: kernels.get(name) } : problem(404, "not_found", "There is no such kernel."))],
+	["GET", /^\/operations\/([^/]+)$/, ([key]) => ({ body: operations.find((op) => op.id === key) })],
 	["DELETE", /^\/snapshots\/([^/]+)$/, ([key]) => (snapshots.delete(key) ? { status: 204 } : problem(404, "not_found", "There is no such snapshot."))],
 	["GET", /^\/templates$/, () => ({ body: { items: templates } })],
 	["GET", /^\/doctor$/, () => ({ body: { ...doctor, checks: doctor.checks.filter((c) => !c.fix || !images.has(c.fix.body.build)) } })],
@@ -470,7 +480,7 @@ createServer(async (req, res) => {
 		if (log) return runOutput(res, log[1]);
 		if (req.method === "GET" && /^\/vms\/[^/]+\/logs$/.test(url.pathname)) {
 			res.writeHead(200, { "Content-Type": "text/plain" });
-			res.write(BOOT_LOG);
+			res.write(`${BOOT_LOG}[    2.080000] EXT4-fs (vdb): warning: mounting unchecked fs\r\n`);
 			if (url.searchParams.get("follow") !== "true") return res.end();
 			const timer = setInterval(() => res.write(`[${(Date.now() / 1000).toFixed(3)}] tick\r\n`), 2000);
 			req.on("close", () => clearInterval(timer));

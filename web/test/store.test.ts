@@ -111,6 +111,21 @@ describe("store", () => {
 		expect(vms.value.has("id-gone")).toBe(false);
 	});
 
+	it("asks again for the VMs whose disks a snapshot that came or went is in", async () => {
+		vi.useFakeTimers();
+		putVm({ ...vm("a"), snapshot: "old" });
+		putVm(vm("b"));
+		putVm(vm("c"));
+		answer = (url) => ({ body: { ...vm(url.slice(-1)), snapshot: "new" } });
+		takeEvents([
+			{ id: 1, time: "2026-01-01T00:00:00Z", kind: "snapshot.deleted", target: "old" },
+			{ id: 2, time: "2026-01-01T00:00:00Z", kind: "snapshot.added", target: "new", data: { vm: "id-b" } as never },
+		]);
+		await vi.advanceTimersByTimeAsync(500);
+		expect(asked.map((a) => a.url).filter((url) => url.startsWith("/vms")).sort()).toEqual(["/vms/id-a", "/vms/id-b"]);
+		expect(vms.value.get("id-a")?.snapshot).toBe("new");
+	});
+
 	it("changes what is shown once for all events that come together", () => {
 		const seen: number[] = [];
 		const stop = events.subscribe((list) => seen.push(list.length));

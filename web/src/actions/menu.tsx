@@ -6,6 +6,7 @@ import type { Vm } from "../api/types";
 import { go, href } from "../lib/router";
 import { quote } from "../lib/shell";
 import { copyText } from "../ui/basics";
+import { showJson } from "../ui/json";
 import type { MenuEntry } from "../ui/menu";
 import { showRecipes, type Recipe } from "../ui/recipes";
 import { forkVm, takeSnapshot } from "../pages/snapshots/doing";
@@ -36,6 +37,7 @@ export function vmMenu(vm: Vm, onPage = false): MenuEntry[] {
 	entries.push(
 		"line",
 		{ label: "As curl and CLI…", icon: "terminal", run: () => showVmCommands(vm) },
+		{ label: "JSON…", icon: "json", run: () => showJson(`“${vm.name}”`, sketch("get", "/vms/{vm}", { vm: vm.name })) },
 		{ label: "Copy id", icon: "copy", run: () => void copyText(vm.id, "Id") },
 	);
 	return entries;

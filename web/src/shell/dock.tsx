@@ -10,8 +10,9 @@ import { href } from "../lib/router";
 import { remembered } from "../lib/storage";
 import { activeOperations, ended, operations, putOperation } from "../store/live";
 import { now } from "../store/clock";
-import { Button, Progress } from "../ui/basics";
+import { Button, Copy, Progress } from "../ui/basics";
 import { Icon } from "../ui/icon";
+import { JsonButton } from "../ui/json";
 import { StateBadge, opLook } from "../ui/state";
 import { At } from "../ui/time";
 import { toast } from "../ui/toast";
@@ -191,8 +192,10 @@ function Row({ op, open, toggle }: { op: Operation; open: boolean; toggle: () =>
 						)}
 						{op.stages.length > 0 ? <Waterfall stages={op.stages} total={ms} /> : <p class="dim">No stages were recorded.</p>}
 						<Parts op={op} />
-						<p class="dim small">
-							Operation <code>{op.id}</code>: the same id stands in events, logs and errors.
+						<p class="row dim small">
+							<span>Operation <code>{op.id}</code>: the same id stands in events, logs and errors.</span>
+							<Copy text={op.id} what="id of the operation" />
+							<JsonButton quiet what={title(op)} request={sketch("get", "/operations/{operation}", { operation: op.id })} />
 						</p>
 						<AsShell recipe={ended(op) ? { label: "Show", request: sketch("get", "/operations/{operation}", { operation: op.id }), cli: `banger operation show ${op.id}` } : { label: "Cancel", request: sketch("delete", "/operations/{operation}", { operation: op.id }), cli: `banger operation cancel ${op.id}` }} />
 					</td>

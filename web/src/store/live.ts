@@ -262,7 +262,13 @@ function takeEvent(event: ApiEvent): void {
 	else if (area === "vm") later("vms");
 	if (area === "image") later("images");
 	if (area === "kernel") later("kernels");
-	if (area === "snapshot") later("snapshots");
+	if (area === "snapshot") {
+		later("snapshots");
+		/* where the disks of VMs are in the tree has changed with it */
+		const taken = (event.data as { vm?: unknown } | undefined)?.vm;
+		if (typeof taken === "string") vmLater(taken);
+		for (const vm of vms.peek().values()) if (vm.snapshot === event.target) vmLater(vm.id);
+	}
 	if (area === "run" && isRun(event.data)) {
 		putRun(event.data);
 		/* those that still wait have moved up */

@@ -4,6 +4,7 @@ import type { ApiEvent } from "../../api/types";
 import { memo } from "../../lib/memo";
 import { href } from "../../lib/router";
 import { Icon, type IconName } from "../../ui/icon";
+import { JsonText } from "../../ui/json";
 import { StateBadge, lookOf } from "../../ui/state";
 import { At } from "../../ui/time";
 import { Who } from "../../ui/who";
@@ -69,7 +70,7 @@ const Row = memo(function Row({ event, withTarget, shown, toggle }: { event: Api
 			</tr>
 			{shown && (
 				<tr class="detail">
-					<td colSpan={withTarget ? 5 : 4}><pre class="raw" tabIndex={0}>{JSON.stringify(event, null, 2)}</pre></td>
+					<td colSpan={withTarget ? 5 : 4}><JsonText text={JSON.stringify(event, null, 2)} /></td>
 				</tr>
 			)}
 		</>

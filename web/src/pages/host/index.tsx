@@ -15,6 +15,7 @@ import { cleanCache } from "../images/cache";
 import { alive } from "../vms/columns";
 import { PhonePreferences } from "../../shell/nav";
 import { Button, Card, Command, Copy, Details, Loading, Meter } from "../../ui/basics";
+import { JsonButton } from "../../ui/json";
 import { Shape, StateBadge, lookOf } from "../../ui/state";
 import { Fix, fixable } from "./fix";
 import "./host.css";
@@ -53,6 +54,7 @@ export default function HostPage() {
 				<h1>Host & doctor</h1>
 				<div class="actions">
 					<PhonePreferences />
+					{can("host_get") && <JsonButton what="The host" request={sketch("get", "/host")} />}
 					<Button icon="restart" label="Check again" busy={busy} onClick={() => void check()} />
 				</div>
 			</header>
@@ -84,7 +86,7 @@ export default function HostPage() {
 					<Groups checks={report.checks.filter((c) => !only || c.status === only)} />
 				</>
 			)}
-			<Card title="From a shell">
+			<Card title="From a shell" actions={<JsonButton quiet what="The doctor's report" request={sketch("get", "/doctor")} />}>
 				<div class="stack">
 					<Command text="banger doctor" />
 					<Command text={curl(sketch("get", "/doctor"), endpoint())} />

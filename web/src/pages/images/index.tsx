@@ -17,6 +17,7 @@ import { PhonePreferences } from "../../shell/nav";
 import { Button, Command, Copy, Empty, Loading, Progress } from "../../ui/basics";
 import { ask, closeDialog, showDialog } from "../../ui/dialog";
 import { Icon } from "../../ui/icon";
+import { showJson } from "../../ui/json";
 import { Menu } from "../../ui/menu";
 import { Parts } from "../../ui/parts";
 import { AsShell, showRecipes, type Recipe } from "../../ui/recipes";
@@ -37,7 +38,15 @@ export default function ImagesPage() {
 				<h1>Images & kernels</h1>
 				<div class="actions">
 					<PhonePreferences />
-					{can("cache_prune") && <Menu title="More" kind="normal" items={() => [{ label: "Remove downloaded layers…", icon: "trash", run: cleanCache }]} />}
+					<Menu
+						title="More"
+						kind="normal"
+						items={() => [
+							{ label: "Images as JSON…", icon: "json", run: () => showJson("The list of images", sketch("get", "/images")) },
+							{ label: "Kernels as JSON…", icon: "json", run: () => showJson("The list of kernels", sketch("get", "/kernels")) },
+							...(can("cache_prune") ? ["line" as const, { label: "Remove downloaded layers…", icon: "trash" as const, run: cleanCache }] : []),
+						]}
+					/>
 					{can("kernel_create") && <Button icon="kernel" label="New kernel" onClick={addKernel} />}
 					{can("image_create") && <Button kind="primary" icon="plus" label="New image" onClick={addImage} />}
 				</div>
@@ -138,6 +147,7 @@ function Images({ list }: { list: Image[] }) {
 										...(can("vm_create") ? [{ label: "New VM from it", icon: "plus" as const, href: href(["create"], { image: image.name }) }] : []),
 										...(can("image_verify") ? [{ label: "Check against its digest", icon: "check" as const, run: () => void verify(image) }] : []),
 										{ label: "As curl and CLI…", icon: "terminal", run: () => commands(image.name, "image") },
+										{ label: "JSON…", icon: "json", run: () => showJson(`“${image.name}”`, sketch("get", "/images/{image}", { image: image.name })) },
 										...(can("image_delete")
 											? ["line" as const, { label: "Delete", icon: "trash" as const, danger: true, disabled: Boolean(image.used_by?.length), hint: image.used_by?.length ? "is in use" : undefined, run: () => void removeImage(image) }]
 											: []),
@@ -182,6 +192,7 @@ function Kernels({ list }: { list: Kernel[] }) {
 									title={`Actions for ${kernel.name}`}
 									items={() => [
 										{ label: "As curl and CLI…", icon: "terminal", run: () => commands(kernel.name, "kernel") },
+										{ label: "JSON…", icon: "json", run: () => showJson(`“${kernel.name}”`, sketch("get", "/kernels/{kernel}", { kernel: kernel.name })) },
 										...(can("kernel_delete")
 											? ["line" as const, { label: "Delete", icon: "trash" as const, danger: true, disabled: Boolean(kernel.used_by?.length), hint: kernel.used_by?.length ? "is in use" : undefined, run: () => void removeKernel(kernel) }]
 											: []),

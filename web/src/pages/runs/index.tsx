@@ -14,6 +14,7 @@ import { now } from "../../store/clock";
 import { endpoint } from "../create/example";
 import { PhonePreferences } from "../../shell/nav";
 import { Button, Command, Empty, Label, Loading } from "../../ui/basics";
+import { JsonButton } from "../../ui/json";
 import { SearchBar } from "../../ui/search";
 import { Shape, StateBadge, lookOf, opLook } from "../../ui/state";
 import { Ago } from "../../ui/time";
@@ -52,6 +53,7 @@ function List() {
 				<h1>Runs</h1>
 				<div class="actions">
 					<PhonePreferences />
+					<JsonButton what="The list of runs" request={sketch("get", "/runs")} />
 					{can("run_create") && <Button kind="primary" icon="plus" label="New run" onClick={() => newRun()} />}
 				</div>
 			</header>

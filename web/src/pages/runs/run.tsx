@@ -13,9 +13,9 @@ import { putRun, runs, vms } from "../../store/live";
 import { endpoint } from "../create/example";
 import { PhonePreferences } from "../../shell/nav";
 import { Button, Card, Command, Copy, Details, Empty, Label, LinkButton, Loading } from "../../ui/basics";
-import { ask, showDialog } from "../../ui/dialog";
+import { ask } from "../../ui/dialog";
 import { Icon } from "../../ui/icon";
-import { Json } from "../../ui/json";
+import { JsonButton } from "../../ui/json";
 import { LogView } from "../../ui/log";
 import { useOutput } from "../../ui/output";
 import { AsShell } from "../../ui/recipes";
@@ -74,7 +74,7 @@ function Shown({ run }: { run: Run }) {
 				</div>
 				<div class="stack">
 					{run.artifacts.length > 0 && <Artifacts run={run} />}
-					<Card title="Details" actions={<Button kind="quiet" label="JSON" onClick={() => showDialog({ title: "The run as JSON", wide: true, body: <Json value={run} request={sketch("get", "/runs/{run}", { run: run.id })} /> })} />}>
+					<Card title="Details" actions={<JsonButton quiet what="The run" request={sketch("get", "/runs/{run}", { run: run.id })} />}>
 						<Details
 							rows={[
 								["Id", <span class="row"><code>{run.id}</code><Copy text={run.id} what="id" /></span>],

@@ -7,13 +7,15 @@ import { save } from "../../api/files";
 import { problemOf } from "../../api/validate";
 import { sentence } from "../../actions/actions";
 import type { Operation, Snapshot, Vm } from "../../api/types";
-import { bytes } from "../../lib/format";
+import { bytes, clock, instant } from "../../lib/format";
 import { curl, quote } from "../../lib/shell";
+import { utc } from "../../store/clock";
 import { putOperation, refreshSnapshots, refreshVm } from "../../store/live";
 import { endpoint } from "../create/example";
 import { alive } from "../vms/columns";
 import { Button, Command, Switch } from "../../ui/basics";
 import { ask, closeDialog, showDialog } from "../../ui/dialog";
+import { AsShell } from "../../ui/recipes";
 import { toast } from "../../ui/toast";
 
 export const nameOf = (snapshot: Snapshot): string => snapshot.name ?? snapshot.id;
@@ -79,9 +81,10 @@ function Take({ vm }: { vm: Vm }) {
 export async function restore(vm: Vm, snapshot: Snapshot): Promise<void> {
 	const sure = await ask({
 		title: `Put “${vm.name}” back to “${nameOf(snapshot)}”?`,
-		body: `What happened in the VM since ${new Date(snapshot.created).toLocaleString()} is lost: its disk${snapshot.memory ? " and its memory" : ""} become what they were then.`,
+		body: `What happened in the VM since ${clock(instant(snapshot.created) ?? 0, 0, utc.value)}${utc.value ? " UTC" : ""} is lost: its disk${snapshot.memory ? " and its memory" : ""} become what they were then.`,
 		confirm: "Put it back",
 		danger: true,
+		extra: <AsShell recipe={{ label: "Put back", request: sketch("post", "/vms/{vm}/restore", { vm: vm.name }, { snapshot: snapshot.id }), cli: `banger vm restore ${quote(vm.name)} ${snapshot.id}` }} />,
 	});
 	if (!sure) return;
 	await attempt("Going back", () => call("post", "/vms/{vm}/restore", { params: { vm: vm.id }, body: { snapshot: snapshot.id } }));
@@ -99,6 +102,7 @@ export async function removeSnapshot(snapshot: Snapshot): Promise<void> {
 		body: `This moment of ${snapshot.vm_name} is gone for good; ${bytes(snapshot.size_bytes)} are freed. VMs that were made from it stay.`,
 		confirm: "Delete snapshot",
 		danger: true,
+		extra: <AsShell recipe={{ label: "Delete", request: sketch("delete", "/snapshots/{snapshot}", { snapshot: snapshot.id }), cli: `banger snapshot delete ${snapshot.id}` }} />,
 	});
 	if (sure) await attempt("Deleting the snapshot", () => call("delete", "/snapshots/{snapshot}", { params: { snapshot: snapshot.id } }));
 }

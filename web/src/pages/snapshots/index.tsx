@@ -13,8 +13,9 @@ import { vmFrom } from "../create/clone";
 import { createCommand } from "../create/command";
 import { endpoint } from "../create/example";
 import { PhonePreferences } from "../../shell/nav";
-import { Command, Empty, Loading } from "../../ui/basics";
+import { Command, Empty, Loading, copyText } from "../../ui/basics";
 import { ask } from "../../ui/dialog";
+import { JsonButton } from "../../ui/json";
 import { Menu } from "../../ui/menu";
 import { AsShell, showRecipes, type Recipe } from "../../ui/recipes";
 import { Ago } from "../../ui/time";
@@ -29,7 +30,7 @@ export default function SnapshotsPage() {
 		<div class="page">
 			<header class="page-head">
 				<h1>Snapshots</h1>
-				<div class="actions"><PhonePreferences /></div>
+				<div class="actions"><PhonePreferences /><JsonButton what="The list of snapshots" request={sketch("get", "/snapshots")} /></div>
 			</header>
 			{list === null ? (
 				<Loading what="snapshots" />
@@ -80,7 +81,10 @@ function Templates() {
 	if (list === null) return null;
 	return (
 		<section class="stack tight">
-			<h2>Templates</h2>
+			<header class="row">
+				<h2 class="grow">Templates</h2>
+				<JsonButton quiet what="The list of templates" request={sketch("get", "/templates")} />
+			</header>
 			<p class="dim">Made by the server after the first boot of a shape, so that later VMs start in a fraction of a second.</p>
 			{list.length > 0 && (
 				<div class="card flush scroll">
@@ -88,7 +92,7 @@ function Templates() {
 						<thead>
 							<tr>
 								<th scope="col">Image</th><th scope="col">Shape</th><th scope="col" class="right">Size</th>
-								<th scope="col" class="right hide-phone">Made</th><th scope="col" class="right">Last used</th><th scope="col"><span class="sr">Actions</span></th>
+								<th scope="col" class="right hide-phone">Made</th><th scope="col" class="right hide-phone">Last used</th><th scope="col"><span class="sr">Actions</span></th>
 							</tr>
 						</thead>
 						<tbody>
@@ -96,15 +100,16 @@ function Templates() {
 								<tr key={template.id}>
 									<td><span class="row"><strong title={template.id}>{template.image}</strong>{template.pinned && <span class="label">pinned</span>}</span></td>
 									<td class="soft">{plural(template.vcpus, "vCPU")}, {mib(template.memory_mib)}, network {template.network}, init {template.init}</td>
-									<td class="right num">{bytes(template.size_bytes)}</td>
+									<td class="right num nowrap">{bytes(template.size_bytes)}</td>
 									<td class="right soft hide-phone"><Ago time={template.created} /></td>
-									<td class="right soft"><Ago time={template.last_used} /></td>
+									<td class="right soft hide-phone"><Ago time={template.last_used} /></td>
 									<td class="right">
 										<Menu
 											title={`Actions for the template of ${template.image}`}
 											items={() => [
 												...(can("vm_create") ? [{ label: "New VM from it", icon: "plus" as const, href: href(["create"], { template: template.id }) }] : []),
 												{ label: "As curl and CLI…", icon: "terminal" as const, run: () => commands(template) },
+												{ label: "Copy id", icon: "copy" as const, run: () => void copyText(template.id, "Id") },
 												...(can("template_update")
 													? [{ label: template.pinned ? "Unpin" : "Pin: never remove to make room", icon: "check" as const, run: () => void act("Pinning", () => call("patch", "/templates/{template}", { params: { template: template.id }, body: { pinned: !template.pinned } })) }]
 													: []),

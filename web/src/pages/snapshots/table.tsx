@@ -7,13 +7,14 @@ import { href } from "../../lib/router";
 import { curl, quote, type RequestSketch } from "../../lib/shell";
 import { vms } from "../../store/live";
 import { endpoint } from "../create/example";
-import { Command } from "../../ui/basics";
+import { Command, copyText } from "../../ui/basics";
 import { showDialog } from "../../ui/dialog";
 import { Icon } from "../../ui/icon";
+import { showJson } from "../../ui/json";
 import { Menu, type MenuEntry } from "../../ui/menu";
 import { Ago } from "../../ui/time";
 import { exportSnapshot, nameOf, removeSnapshot, restore } from "./doing";
-import { tree } from "./tree";
+import { tree, whoIsAt } from "./tree";
 import "./snapshots.css";
 
 function entries(snapshot: Snapshot): MenuEntry[] {
@@ -48,8 +49,22 @@ function entries(snapshot: Snapshot): MenuEntry[] {
 				),
 			}),
 	});
+	list.push(
+		{ label: "JSON…", icon: "json", run: () => showJson(`“${nameOf(snapshot)}”`, sketch("get", "/snapshots/{snapshot}", params)) },
+		{ label: "Copy id", icon: "copy", run: () => void copyText(snapshot.id, "Id") },
+	);
 	if (can("snapshot_delete")) list.push("line", { label: "Delete", icon: "trash", danger: true, run: () => void removeSnapshot(snapshot) });
 	return list;
+}
+
+function Marks({ snapshot }: { snapshot: Snapshot }) {
+	const { current, others } = whoIsAt(snapshot, vms.value.values());
+	return (
+		<>
+			{current && <span class="label current" title={`The disk of ${snapshot.vm_name} goes on from here`}>current</span>}
+			{others.length > 0 && <span class="dim small nowrap" title={`Their disks go on from here: ${others.join(", ")}`}>{plural(others.length, "other VM")}</span>}
+		</>
+	);
 }
 
 export function SnapshotTable({ list, withVm }: { list: Snapshot[]; withVm?: boolean }) {
@@ -60,9 +75,9 @@ export function SnapshotTable({ list, withVm }: { list: Snapshot[]; withVm?: boo
 					<tr>
 						<th scope="col">Snapshot</th>
 						{withVm && <th scope="col">Of</th>}
-						<th scope="col">Holds</th>
+						<th scope="col" class="hide-phone">Holds</th>
 						<th scope="col" class="hide-phone">Shape</th>
-						<th scope="col" class="right">Size</th>
+						<th scope="col" class={withVm ? "right hide-phone" : "right"}>Size</th>
 						<th scope="col" class="right hide-phone">Taken</th>
 						<th scope="col"><span class="sr">Actions</span></th>
 					</tr>
@@ -73,16 +88,17 @@ export function SnapshotTable({ list, withVm }: { list: Snapshot[]; withVm?: boo
 							<td>
 								<span class={`row depth-${depth}`}>
 									{depth > 0 && <span class="elbow" aria-hidden="true" />}
-									<Icon name={snapshot.memory ? "camera" : "snapshots"} />
+									<span class="row" title={snapshot.memory ? "With memory and disk" : "With its disk"}><Icon name={snapshot.memory ? "camera" : "snapshots"} /></span>
 									<strong class="clip" title={snapshot.id}>{nameOf(snapshot)}</strong>
+									<Marks snapshot={snapshot} />
 								</span>
 							</td>
 							{withVm && (
 								<td>{vms.value.has(snapshot.vm) ? <a href={href(["vms", snapshot.vm_name])}>{snapshot.vm_name}</a> : <span class="dim">{snapshot.vm_name} (gone)</span>}</td>
 							)}
-							<td class="soft">{snapshot.memory ? "memory and disk" : "disk"}</td>
+							<td class="soft hide-phone">{snapshot.memory ? "memory and disk" : "disk"}</td>
 							<td class="soft hide-phone">{snapshot.image}, {plural(snapshot.vcpus, "vCPU")}, {mib(snapshot.memory_mib)}</td>
-							<td class="right num">{bytes(snapshot.size_bytes)}</td>
+							<td class={`right num nowrap${withVm ? " hide-phone" : ""}`}>{bytes(snapshot.size_bytes)}</td>
 							<td class="right soft hide-phone"><Ago time={snapshot.created} /></td>
 							<td class="right"><Menu title={`Actions for ${nameOf(snapshot)}`} items={() => entries(snapshot)} /></td>
 						</tr>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Snapshots in the order of their descent. */
-import type { Snapshot } from "../../api/types";
+import type { Snapshot, Vm } from "../../api/types";
 
 export interface Branch {
 	snapshot: Snapshot;
@@ -30,4 +30,17 @@ export function tree(list: Snapshot[]): Branch[] {
 	/* a circle can only come from a broken store; nothing is hidden because of it */
 	for (const snapshot of list) if (!seen.has(snapshot.id)) result.push({ snapshot, depth: 0 });
 	return result;
+}
+
+export interface Here {
+	/** The disk of the VM that it was taken of goes on from it. */
+	current: boolean;
+	/** Names of other VMs whose disks do. */
+	others: string[];
+}
+
+/** Who is at a snapshot: by the latest one in the history of each VM's disk. */
+export function whoIsAt(snapshot: Snapshot, vms: Iterable<Vm>): Here {
+	const at = [...vms].filter((vm) => vm.snapshot === snapshot.id);
+	return { current: at.some((vm) => vm.id === snapshot.vm), others: at.filter((vm) => vm.id !== snapshot.vm).map((vm) => vm.name).sort() };
 }

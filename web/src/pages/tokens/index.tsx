@@ -13,6 +13,7 @@ import { endpoint } from "../create/example";
 import { PhonePreferences } from "../../shell/nav";
 import { Button, Command, Empty, Loading } from "../../ui/basics";
 import { ask, closeDialog, showDialog } from "../../ui/dialog";
+import { JsonButton } from "../../ui/json";
 import { AsShell } from "../../ui/recipes";
 import { Ago, Until } from "../../ui/time";
 import { toast } from "../../ui/toast";
@@ -72,6 +73,7 @@ export default function TokensPage() {
 				<h1>Tokens</h1>
 				<div class="actions">
 					<PhonePreferences />
+					{!problem && <JsonButton what="The list of tokens" request={sketch("get", "/tokens")} />}
 					{can("token_create") && !problem && <Button kind="primary" icon="plus" label="New token" onClick={add} />}
 				</div>
 			</header>

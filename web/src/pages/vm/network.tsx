@@ -13,6 +13,7 @@ import { Button, Card, Command, Copy, Details, Loading, Switch } from "../../ui/
 import { ask } from "../../ui/dialog";
 import { addressOf, openForward } from "../../ui/forward";
 import { Icon } from "../../ui/icon";
+import { JsonButton } from "../../ui/json";
 import { AsShell, showRecipes, type Recipe } from "../../ui/recipes";
 import { StateBadge } from "../../ui/state";
 import { toast } from "../../ui/toast";
@@ -83,21 +84,21 @@ export function NetworkTab({ vm }: { vm: Vm }) {
 		<div class="columns">
 			<div class="stack">
 				{problem && <p class="problem" role="alert">{problem}</p>}
-				<Card title="Listening in the guest" flush>
+				<Card title="Listening in the guest" flush actions={vm.state === "running" && <JsonButton quiet what={`What listens in “${vm.name}”`} request={sketch("get", "/vms/{vm}/ports", { vm: vm.name })} />}>
 					{ports === null ? (
 						<Loading what="the guest's ports" />
 					) : ports.length === 0 ? (
 						<p class="dim nothing">{vm.state === "running" ? "Nothing listens. Start a server in the guest and it appears here." : `It is ${vm.state}.`}</p>
 					) : (
 						<table class="table">
-							<thead><tr><th scope="col">Port</th><th scope="col">Address</th><th scope="col">Process</th><th scope="col"><span class="sr">Actions</span></th></tr></thead>
+							<thead><tr><th scope="col">Port</th><th scope="col" class="hide-phone">Address</th><th scope="col">Process</th><th scope="col"><span class="sr">Actions</span></th></tr></thead>
 							<tbody>
 								{ports.map((port) => {
 									const forward = leadsTo(port.port);
 									return (
 										<tr key={`${port.address} ${port.port}`}>
 											<td class="num"><strong>{port.port}</strong></td>
-											<td><code class="soft">{port.address}</code></td>
+											<td class="hide-phone"><code class="soft">{port.address}</code></td>
 											<td class="soft clip">{port.process ?? "–"}{port.pid !== undefined && <span class="dim num"> {port.pid}</span>}</td>
 											<td class="right">
 												<span class="row end">
@@ -107,7 +108,8 @@ export function NetworkTab({ vm }: { vm: Vm }) {
 															<span>Preview</span>
 														</a>
 													)}
-													{forward?.listening ? <Preview forward={forward} /> : !forward && can("forward_create") && <Button icon="plus" label="Forward" title={`Lead a port of this host to port ${port.port}`} onClick={() => void add(port.port)} />}
+													{!forward?.listening && can("proxy_get") && <Copy text={`${location.origin}/vms/${vm.id}/proxy/${port.port}/`} what={`address of the preview of port ${port.port}`} />}
+													{forward?.listening ? <><Preview forward={forward} /><Copy text={openForward(forward)} what={`address of port ${port.port}`} /></> : !forward && can("forward_create") && <Button icon="plus" label="Forward" title={`Lead a port of this host to port ${port.port}`} onClick={() => void add(port.port)} />}
 												</span>
 											</td>
 										</tr>
@@ -118,7 +120,7 @@ export function NetworkTab({ vm }: { vm: Vm }) {
 					)}
 				</Card>
 				{can("forward_list") && (
-					<Card title="Forwards" flush>
+					<Card title="Forwards" flush actions={<JsonButton quiet what={`The forwards of “${vm.name}”`} request={sketch("get", "/vms/{vm}/forwards", { vm: vm.name })} />}>
 						{forwards === null ? (
 							<Loading what="forwards" />
 						) : forwards.length === 0 ? (
@@ -134,7 +136,7 @@ export function NetworkTab({ vm }: { vm: Vm }) {
 											<td>
 												<span class="row">
 													<StateBadge look={forward.listening ? { word: "listens", tone: "ok", shape: "disc" } : forward.problem ? { word: "does not listen", tone: "bad", shape: "diamond" } : { word: "waits for the VM", tone: "off", shape: "ring" }} />
-													{forward.connections > 0 && <span class="dim num">{plural(forward.connections, "connection")}</span>}
+													{forward.connections > 0 && <span class="dim num hide-phone">{plural(forward.connections, "connection")}</span>}
 													{forward.problem && <span class="clip soft" title={forward.problem}>{forward.problem}</span>}
 												</span>
 											</td>

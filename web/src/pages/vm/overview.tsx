@@ -6,8 +6,7 @@ import type { Vm } from "../../api/types";
 import { duration, mib, plural } from "../../lib/format";
 import { href } from "../../lib/router";
 import { operations } from "../../store/live";
-import { Button, Card, Copy, Details, Label } from "../../ui/basics";
-import { showDialog } from "../../ui/dialog";
+import { Card, Copy, Details, Label } from "../../ui/basics";
 import { Recipes } from "../../ui/recipes";
 import { Ago, At, Until } from "../../ui/time";
 import { Waterfall } from "../../ui/waterfall";
@@ -15,7 +14,7 @@ import { OperationTable } from "../../shell/dock";
 import { bootMs } from "../vms/columns";
 import { DiagnosisCard } from "./diagnosis";
 import { GuestCard } from "./guest";
-import { Json } from "../../ui/json";
+import { JsonButton } from "../../ui/json";
 import { UsageCard } from "./usage";
 import { WorkspaceCard } from "./workspace";
 
@@ -53,7 +52,7 @@ export function OverviewTab({ vm }: { vm: Vm }) {
 			<div class="stack">
 				<Card
 					title="Details"
-					actions={<Button kind="quiet" label="JSON" onClick={() => showDialog({ title: `“${vm.name}” as JSON`, wide: true, body: <Json value={vm} request={sketch("get", "/vms/{vm}", { vm: vm.name })} /> })} />}
+					actions={<JsonButton quiet what={`“${vm.name}”`} request={sketch("get", "/vms/{vm}", { vm: vm.name })} />}
 				>
 					<Details
 						rows={[

@@ -14,6 +14,7 @@ import { endpoint } from "../create/example";
 import { parseLabels } from "../create/labels";
 import { Button, Card, Command, Switch } from "../../ui/basics";
 import { Icon } from "../../ui/icon";
+import { JsonButton } from "../../ui/json";
 import { Until } from "../../ui/time";
 import { toast } from "../../ui/toast";
 import { Who } from "../../ui/who";
@@ -152,7 +153,7 @@ export function SettingsTab({ vm }: { vm: Vm }) {
 			</div>
 			<div class="stack">
 				{can("hold_list") && <Holds vm={vm} />}
-				<Card title="From a shell">
+				<Card title="From a shell" actions={<JsonButton quiet what={`“${vm.name}”`} request={sketch("get", "/vms/{vm}", { vm: vm.name })} />}>
 					<div class="stack">
 						<Command text={curl(sketch("patch", "/vms/{vm}", { vm: vm.name }, changed ? body : { labels: vm.labels }), endpoint())} />
 						{changed && <Command text={setCommand(vm, body)} />}

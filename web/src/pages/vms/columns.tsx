@@ -6,7 +6,7 @@ import { bytes, duration, instant, mib, plural } from "../../lib/format";
 import { href } from "../../lib/router";
 import { now } from "../../store/clock";
 import { usage } from "../../store/usage";
-import { Label, Meter } from "../../ui/basics";
+import { Copy, Label, Meter } from "../../ui/basics";
 import { openForward } from "../../ui/forward";
 import { StateBadge, lookOf } from "../../ui/state";
 import { Ago, Since, Until } from "../../ui/time";
@@ -139,8 +139,8 @@ export const COLUMNS: Column[] = [
 		cell: (vm) => <Ports vm={vm} />,
 	},
 	{
-		id: "ip", label: "Address", width: "minmax(104px, 0.8fr)", key: (vm) => vm.ip ?? "",
-		cell: (vm) => (vm.ip ? <code>{vm.ip}</code> : <span class="dim">{vm.network === "none" ? "none" : "–"}</span>),
+		id: "ip", label: "Address", width: "minmax(130px, 0.8fr)", key: (vm) => vm.ip ?? "",
+		cell: (vm) => (vm.ip ? <span class="row"><code class="clip" title={vm.ip}>{vm.ip}</code><Copy text={vm.ip} what={`address of ${vm.name}`} /></span> : <span class="dim">{vm.network === "none" ? "none" : "–"}</span>),
 	},
 	{
 		id: "boot", label: "Boot", width: "66px", spare: 9, right: true, key: (vm) => bootMs(vm) ?? Infinity,
@@ -192,8 +192,8 @@ export const COLUMNS: Column[] = [
 		cell: (vm) => <span class="clip soft">{vm.kernel ?? "default"}</span>,
 	},
 	{
-		id: "id", label: "Id", width: "160px", key: (vm) => vm.id,
-		cell: (vm) => <code class="soft">{vm.id}</code>,
+		id: "id", label: "Id", width: "190px", key: (vm) => vm.id,
+		cell: (vm) => <span class="row"><code class="clip soft">{vm.id}</code><Copy text={vm.id} what={`id of ${vm.name}`} /></span>,
 	},
 ];
 

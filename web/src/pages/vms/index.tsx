@@ -2,7 +2,7 @@
 /* The first page: every VM, live. */
 import { signal } from "@preact/signals";
 import { useCallback, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import { actionById, fits, offered, perform, requestForMany, type ItemResult, type VmAction } from "../../actions/actions";
+import { actionById, fits, offered, perform, requestForMany, sentence, type ItemResult, type VmAction } from "../../actions/actions";
 import { vmMenu } from "../../actions/menu";
 import { can } from "../../api/capabilities";
 import { sketch } from "../../api/client";
@@ -15,13 +15,15 @@ import { curl, words } from "../../lib/shell";
 import { hasTerm, matcher, parse, toggleTerm, type Fields } from "../../lib/search";
 import { remembered } from "../../lib/storage";
 import { useVirtual } from "../../lib/virtual";
-import { vmList, vms, vmsBegun, vmsLoaded } from "../../store/live";
+import { connection, refreshVms, vmList, vms, vmsBegun, vmsLoaded } from "../../store/live";
 import { usage, useUsage } from "../../store/usage";
 import { Button, Check, Command, Copy, Empty, LinkButton, Loading } from "../../ui/basics";
 import { ask, showDialog } from "../../ui/dialog";
-import { Menu } from "../../ui/menu";
+import { showJson } from "../../ui/json";
+import { Menu, type MenuEntry } from "../../ui/menu";
 import { SearchBar } from "../../ui/search";
 import { Shape, lookOf } from "../../ui/state";
+import { toast } from "../../ui/toast";
 import { PhonePreferences } from "../../shell/nav";
 import { COLUMNS, INITIAL, VmState, alive, chosenColumns, fitting, sorted, steady, type Column } from "./columns";
 import { Heads } from "./heads";
@@ -92,7 +94,7 @@ export default function VmsPage() {
 				<h1>Virtual machines</h1>
 				<div class="actions">
 					<PhonePreferences />
-					{can("vm_prune") && <Menu title="More" kind="normal" items={() => [{ label: "Delete VMs that do not run…", icon: "trash", danger: true, run: () => void prune() }]} />}
+					<Menu title="More" kind="normal" items={pageMenu} />
 					{can("vm_create") && <LinkButton kind="primary" icon="plus" label="New VM" href={href(["create"])} title="New VM (c)" />}
 				</div>
 			</header>
@@ -123,6 +125,14 @@ export default function VmsPage() {
 			<BulkBar all={vms.value} />
 		</div>
 	);
+}
+
+function pageMenu(): MenuEntry[] {
+	return [
+		{ label: "Ask the server again", icon: "restart", hint: connection.value === "live" ? "all is live" : undefined, run: () => void refreshVms().then(() => toast({ tone: "ok", title: "Everything here is fresh" }), (error: unknown) => toast({ tone: "bad", title: "The list was not read", body: sentence(error) })) },
+		{ label: "JSON…", icon: "json", run: () => showJson("The list of VMs", sketch("get", "/vms")) },
+		...(can("vm_prune") ? ["line" as const, { label: "Delete VMs that do not run…", icon: "trash" as const, danger: true, run: () => void prune() }] : []),
+	];
 }
 
 function columnMenu() {
@@ -357,6 +367,7 @@ function Row({ vm, index, columns, selected: on, current, toggle }: {
 			)}
 			<span role="cell" class="doing">
 				{!phone.value && vm.state === "running" && can("vm_terminal") && <LinkButton kind="quiet" icon="terminal" title={`Terminal of ${vm.name}`} href={href(["vms", vm.name, "terminal"])} />}
+				{!phone.value && vm.state === "failed" && can("vm_logs") && <LinkButton kind="quiet" icon="logs" title={`Console of ${vm.name}`} href={href(["vms", vm.name, "console"])} />}
 				{quick && can(quick.operation) && fits(quick, vm) && (
 					<Button
 						kind="quiet"

@@ -11,10 +11,12 @@ import { useKeys } from "../../../lib/keys";
 import { go, href } from "../../../lib/router";
 import { curl, quote } from "../../../lib/shell";
 import { endpoint } from "../../create/example";
-import { Button, Command, Empty, Loading } from "../../../ui/basics";
+import { Button, Command, Empty, Loading, copyText } from "../../../ui/basics";
 import { ask, showDialog } from "../../../ui/dialog";
 import { Icon, type IconName } from "../../../ui/icon";
+import { showJson } from "../../../ui/json";
 import { Menu, type MenuEntry } from "../../../ui/menu";
+import { AsShell } from "../../../ui/recipes";
 import { Ago } from "../../../ui/time";
 import { toast } from "../../../ui/toast";
 import { WhenUp } from "../when-up";
@@ -92,6 +94,7 @@ function Browser({ vm, at }: { vm: Vm; at: string[] }) {
 			title: `Delete “${entry.name}”?`,
 			body: folder ? `The folder ${joined([...at, entry.name])} and everything in it are gone for good.` : `${joined([...at, entry.name])} is gone for good.`,
 			confirm: "Delete", danger: true,
+			extra: <AsShell recipe={{ label: "Delete", request: { method: "DELETE", path: `${filePath(vm.name, [...at, entry.name])}${folder ? "?recursive=true" : ""}` } }} />,
 		});
 		if (!sure) return;
 		try {
@@ -236,6 +239,7 @@ function Row({ vm, at, entry, remove, refresh }: { vm: Vm; at: string[]; entry: 
 		...(folder ? [{ label: "Download as tar", icon: "download" as const, run: () => void fetchTo(`${filePath(vm.id, path)}?tar=true`, `${entry.name}.tar`) }] : []),
 		...(regular ? [{ label: "Look into", icon: "logs" as const, run: look }, { label: "Download", icon: "download" as const, run: () => void fetchTo(filePath(vm.id, path), entry.name) }] : []),
 		{ label: "As curl…", icon: "terminal", run: () => showFileCommands(vm, path, entry.type) },
+		{ label: "Copy path", icon: "copy", run: () => void copyText(joined(path), "Path") },
 		...(can("file_delete") ? ["line" as const, { label: "Delete", icon: "trash" as const, danger: true, run: remove }] : []),
 	];
 	return (
@@ -283,6 +287,8 @@ function folderMenu(vm: Vm, at: string[], refresh: () => void): MenuEntry[] {
 		...(at.length ? [{ label: "Download this folder as tar", icon: "download" as const, run: () => void fetchTo(`${filePath(vm.id, at)}?tar=true`, `${name}.tar`) }] : []),
 		{ label: "Read it again", icon: "restart", run: refresh },
 		{ label: "As curl…", icon: "terminal", run: () => showFileCommands(vm, at, "dir") },
+		{ label: "JSON…", icon: "json", run: () => showJson(joined(at), { method: "GET", path: filePath(vm.name, at) }) },
+		{ label: "Copy path", icon: "copy", run: () => void copyText(joined(at), "Path") },
 	];
 }
 
