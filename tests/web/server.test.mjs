@@ -145,6 +145,41 @@ describe("the dashboard on the real server", { skip: haveServer ? false : "bange
 		await until(async () => (await shells()) === 1);
 	});
 
+	it("copies, enlarges and downloads a terminal, and opens one as another user", async () => {
+		await page.getByRole("button", { name: "Copy what is selected, or all of it" }).click();
+		await page.getByText("Terminal copied").waitFor();
+		assert.match(await page.evaluate(() => navigator.clipboard.readText()), /one-42[^]*two-kept/);
+		const rows = () => page.locator(".xterm-rows > div").count();
+		const before = await rows();
+		for (let i = 0; i < 4; i++) await page.getByRole("button", { name: "A+" }).click();
+		await page.waitForFunction((n) => document.querySelectorAll(".xterm-rows > div").length < n, before);
+		for (let i = 0; i < 4; i++) await page.getByRole("button", { name: "A−" }).click();
+		await page.waitForFunction((n) => document.querySelectorAll(".xterm-rows > div").length === n, before);
+		const more = async (item) => {
+			await page.getByRole("button", { name: "More of the terminal" }).click();
+			await page.getByRole("menuitem", { name: item }).click();
+		};
+		const [download] = await Promise.all([page.waitForEvent("download"), more("Download as text")]);
+		assert.equal(download.suggestedFilename(), "first-terminal.txt");
+		assert.match(readFileSync(await download.path(), "utf8"), /one-42[^]*two-kept/);
+		await page.getByRole("button", { name: "Full screen" }).click();
+		await page.waitForFunction(() => document.fullscreenElement?.classList.contains("term"));
+		assert.equal(await inGuest(server, "echo 'dev:x:1000:1000:dev:/tmp:/bin/sh' >> /etc/passwd; echo done"), "done");
+		await more("New terminal as another user…");
+		await page.getByLabel("User").fill("no such");
+		await page.getByText("Use letters, digits and").waitFor();
+		await page.getByLabel("User").fill("dev");
+		await page.getByRole("button", { name: "Open", exact: true }).click();
+		await page.getByRole("tab", { name: /dev/ }).waitFor();
+		await page.locator('.term-tab[aria-selected="true"] .shape.tone-ok').waitFor(WAIT);
+		await typeLine("echo me-$(id -u)-$PWD");
+		await terminalShows("me-1000-/tmp");
+		await page.getByRole("button", { name: "Full screen" }).click();
+		await page.waitForFunction(() => document.fullscreenElement === null);
+		await page.getByRole("button", { name: /^Close / }).last().click();
+		await page.getByRole("tab", { name: /dev/ }).waitFor({ state: "detached" });
+	});
+
 	it("shows the console as the guest writes it", async () => {
 		await page.getByRole("link", { name: "Console" }).click();
 		await page.getByRole("log").waitFor();
@@ -227,13 +262,22 @@ describe("the dashboard on the real server", { skip: haveServer ? false : "bange
 		await page.getByLabel("Name", { exact: true }).fill("before");
 		await page.getByRole("dialog").getByRole("button", { name: "Take snapshot" }).click();
 		await page.locator("td strong", { hasText: "before" }).waitFor(WAIT);
+		const snapshots = async () => (await server.api("GET", "/vms/first/snapshots")).body.items;
+		const current = (name) => page.locator("tr", { has: page.locator("strong", { hasText: new RegExp(`^${name}$`) }) }).locator(".label.current");
+		await current("before").waitFor(WAIT);
+		assert.equal((await server.api("GET", "/vms/first")).body.snapshot, (await snapshots())[0].id);
 		await inGuest(server, "echo two > /root/note");
+		await server.api("POST", "/vms/first/snapshots", { name: "after", memory: false }, { Prefer: "wait=240" });
+		await current("after").waitFor(WAIT);
+		assert.equal(await page.locator(".label.current").count(), 1);
 		await page.getByRole("button", { name: "Actions for before" }).click();
 		await page.getByRole("menuitem", { name: "Put first back to it" }).click();
 		await page.getByRole("button", { name: "Put it back" }).click();
 		await until(async () => (await server.api("GET", "/operations")).body.items.some((op) => op.kind === "vm.restore" && op.state === "succeeded"));
 		await state("running").waitFor(WAIT);
 		assert.equal(await inGuest(server, "cat /root/note"), "one");
+		await current("before").waitFor(WAIT);
+		assert.equal(await page.locator(".label.current").count(), 1);
 		await page.getByRole("button", { name: "Fork" }).click();
 		await page.getByRole("dialog").getByRole("button", { name: "Fork" }).click();
 		const copy = await until(async () => (await server.api("GET", "/vms")).body.items.find((vm) => vm.name !== "first" && vm.state === "running"));

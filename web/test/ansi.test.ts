@@ -51,6 +51,7 @@ describe("the level of a console's line", () => {
 		["[    1.2] EXT4-fs (vdb): warning: mounting unchecked fs", "warn"],
 		["[    0.5] clocksource: deprecated option", "warn"],
 		["fsck: 0 errors", ""],
+		["[    1.48] PCI: Fatal: No config space access function found", ""],
 		["[    0.9] Run /init as init process", ""],
 		["terror and warnings-free", ""],
 	])("%s", (line, level) => expect(levelOf(line)).toBe(level));

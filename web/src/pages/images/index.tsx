@@ -171,8 +171,8 @@ function Kernels({ list }: { list: Kernel[] }) {
 					<tr>
 						<th scope="col">Name</th>
 						<th scope="col">Version</th>
-						<th scope="col" class="right">Size</th>
-						<th scope="col">Used by</th>
+						<th scope="col" class="right hide-phone">Size</th>
+						<th scope="col" class="hide-phone">Used by</th>
 						<th scope="col" class="hide-phone">Source</th>
 						<th scope="col" class="hide-phone">Imported</th>
 						<th scope="col"><span class="sr">Actions</span></th>
@@ -181,10 +181,10 @@ function Kernels({ list }: { list: Kernel[] }) {
 				<tbody>
 					{list.map((kernel) => (
 						<tr key={kernel.name}>
-							<td><span class="row"><strong>{kernel.name}</strong>{kernel.default && <span class="label">default</span>}</span></td>
+							<td><span class="row"><strong class="nowrap">{kernel.name}</strong>{kernel.default && <span class="label">default</span>}</span></td>
 							<td><code class="soft">{kernel.version}</code></td>
-							<td class="right num">{bytes(kernel.size_bytes)}</td>
-							<td><UsedBy ids={kernel.used_by} /></td>
+							<td class="right num hide-phone">{bytes(kernel.size_bytes)}</td>
+							<td class="hide-phone"><UsedBy ids={kernel.used_by} /></td>
 							<td class="soft clip hide-phone">{kernel.source ?? "–"}</td>
 							<td class="soft hide-phone"><Ago time={kernel.created} /></td>
 							<td class="right">

@@ -16,6 +16,7 @@ import { now } from "../../store/clock";
 import { endpoint } from "../create/example";
 import { Button, Command, Empty, Loading } from "../../ui/basics";
 import { showDialog } from "../../ui/dialog";
+import { JsonButton } from "../../ui/json";
 import { LogView } from "../../ui/log";
 import { useOutput } from "../../ui/output";
 import { StateBadge, type StateLook } from "../../ui/state";
@@ -248,6 +249,7 @@ function showCommand(vm: Vm, exec: Pick<Exec, "argv"> & { id?: string }): void {
 				<Command text={curl(request, endpoint())} />
 				<Command text={`banger vm exec ${quote(vm.name)} -- ${words(exec.argv)}`} />
 				{exec.id && <Command text={curl({ ...sketch("get", "/vms/{vm}/execs/{exec}/output", { vm: vm.name, exec: exec.id }), headers: { Accept: "text/plain" } }, endpoint())} what="curl command: its output" />}
+				{exec.id && <div class="row"><JsonButton quiet what="The command" request={sketch("get", "/vms/{vm}/execs/{exec}", { vm: vm.name, exec: exec.id })} /></div>}
 			</div>
 		),
 	});
