@@ -3,6 +3,7 @@
 import argparse
 import concurrent.futures
 import shutil
+import statistics
 import sys
 import tempfile
 import time
@@ -67,8 +68,8 @@ def main():
         wall = time.monotonic() - begun
         memory = [private_mib(pid) for pid, line in server.vmms().items() if "qemu" in line]
         wrong = check(seen, options.count, options.network)
-        print(f"{options.count} clones, {options.at_once} at a time: {wall:.1f} s; private memory at most "
-              f"{max(memory):.1f} MiB; clocks at most {max(s['off_ms'] for s in seen)} ms off")
+        print(f"{options.count} clones, {options.at_once} at a time: {wall:.1f} s; private memory {statistics.median(memory):.1f} MiB, "
+              f"at most {max(memory):.1f}; clocks at most {max(s['off_ms'] for s in seen)} ms off")
         for i in range(options.count):
             server.delete(f"c{i}")
         if server.leftovers():
