@@ -10,8 +10,8 @@ import time
 
 from harness import BASE, Server, clone, end_vmms, prepare
 
-# Beside the work of each: the first ones fill caches and pools.
-WARM = 20
+# The first ones fill caches, pools, and the list of the last 512 operations that the server has in memory: two of each cycle.
+WARM = 280
 # What the server may have gained since then, however many there were. Its history of operations and events is in the database.
 GAIN_KIB = 2048
 
