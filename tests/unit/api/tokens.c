@@ -2,15 +2,19 @@
 /* Bearer tokens: who is known, and that the end of a token is an end at once. */
 #include "tests/unit/test.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/base/fs.h"
 #include "server/api/tokens.h"
 
 enum { PRINCIPAL_SIZE = 80 };
 
 struct fixture {
+	char dir[64];
 	struct store *store;
 	struct tokens *tokens;
 };
@@ -20,8 +24,13 @@ static int begin(void **state)
 	static struct fixture f;
 	struct error err = ERROR_INIT;
 
-	if (store_open(":memory:", &f.store, &err) < 0 ||
-	    tokens_open(f.store, &f.tokens, &err) < 0) {
+	char path[96];
+
+	(void)snprintf(f.dir, sizeof(f.dir), "/tmp/banger-test-XXXXXX");
+	if (!mkdtemp(f.dir))
+		return -1;
+	(void)snprintf(path, sizeof(path), "%s/state.db", f.dir);
+	if (store_open(path, &f.store, &err) < 0 || tokens_open(f.store, &f.tokens, &err) < 0) {
 		print_error("%s\n", err.msg);
 		return -1;
 	}
@@ -35,7 +44,7 @@ static int end(void **state)
 
 	tokens_close(f->tokens);
 	store_close(f->store);
-	return 0;
+	return remove_tree_at(AT_FDCWD, f->dir);
 }
 
 static void create(struct fixture *f, const char *name, const char *scope, uint32_t ttl_s,
