@@ -37,10 +37,11 @@ int api_writable(void *context, struct error *err)
 
 void api_readyz(struct http_request *req, void *context)
 {
+	const struct api *api = context;
 	const char *missing = what_is_missing(context);
 	struct error err = ERROR_INIT;
 
-	if (!missing && api_writable(context, &err) < 0) {
+	if (!missing && store_try_write(api->store, &err) < 0) {
 		http_reply_error(req, &err, NULL);
 		return;
 	}

@@ -112,14 +112,10 @@ int store_fail_locked(struct store *store, struct error *err)
 	return error_to_errno(err);
 }
 
-int store_writable(struct store *store, struct error *err)
+int store_try_write(struct store *store, struct error *err)
 {
 	int rc;
 
-	if (store->locked_us && clock_mono_us() - store->locked_us < LOCKED_US) {
-		*err = store->locked;
-		return error_to_errno(err);
-	}
 	store->hasty = true;
 	rc = sqlite3_step(store->stmt[STMT_BEGIN]);
 	store->hasty = false;
@@ -131,4 +127,12 @@ int store_writable(struct store *store, struct error *err)
 		(void)sqlite3_step(store->stmt[STMT_ROLLBACK]);
 	store_reset(store, STMT_ROLLBACK);
 	return 0;
+}
+
+int store_writable(struct store *store, struct error *err)
+{
+	if (!store->locked_us || clock_mono_us() - store->locked_us >= LOCKED_US)
+		return store_try_write(store, err);
+	*err = store->locked;
+	return error_to_errno(err);
 }

@@ -36,6 +36,8 @@ uint64_t store_changes(const struct store *store);
  * be written. Does not wait; what is wrong otherwise is left for the write to tell. Statements wait
  * for such a lock only so long that nobody notices, and fail with the same error.
  */
+int store_try_write(struct store *store, struct error *err) MUST_USE;
+/* The same for many who wait at once: for some milliseconds the last "no" is good for all. */
 int store_writable(struct store *store, struct error *err) MUST_USE;
 /* Sees to the room on the disk that a deletion may take when it is full. */
 void store_keep_reserve(const struct store *store);
