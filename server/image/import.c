@@ -353,7 +353,8 @@ int image_import(const struct image_paths *paths, const char *path, struct op *o
 							 l.changed, op, err);
 	/* What a registry would have to answer for is the file's own fault here. */
 	if (r < 0)
-		return err->code == ERR_UPSTREAM || err->code == ERR_BAD_REQUEST
+		return err->code == ERR_UPSTREAM || err->code == ERR_BAD_REQUEST ||
+				       err->code == ERR_NOT_FOUND
 			       ? error_recode(err, ERR_INVALID)
 			       : r;
 	(void)snprintf(info.source, sizeof(info.source), "%.500s", path);
