@@ -152,9 +152,12 @@ static enum MHD_Result on_upload(struct http_request *req)
 	return req->upload && !req->response && !req->aborted ? MHD_YES : settle(req);
 }
 
-static bool has_body(const struct http_request *req)
+/* Of what may have a body nothing is believed: a length that we do not see in a folded line would
+ * make its body the next request. */
+static bool may_have_body(const struct http_request *req, const char *method)
 {
-	return http_header(req, "Content-Length") || http_header(req, "Transfer-Encoding");
+	return (!streq(method, MHD_HTTP_METHOD_GET) && !streq(method, MHD_HTTP_METHOD_HEAD)) ||
+	       http_header(req, "Content-Length") || http_header(req, "Transfer-Encoding");
 }
 
 /*
@@ -170,7 +173,7 @@ static enum MHD_Result on_headers(struct http_request *req, const char *method)
 		return MHD_NO;
 	req->client->unseen = NULL;
 	if (intake_headers(req))
-		return has_body(req) || req->suspended ? settle(req) : MHD_YES;
+		return may_have_body(req, method) || req->suspended ? settle(req) : MHD_YES;
 	if (req->op->body != BODY_STREAM)
 		return MHD_YES;
 	client_busy(req->client);

@@ -23,25 +23,33 @@ static char *reserve_path(const struct store *store)
 	return asprintf(&path, "%s-reserve", store->path) < 0 ? NULL : path;
 }
 
-bool store_give_reserve(const struct store *store)
+bool store_give_reserve(struct store *store)
 {
 	autofree char *path = reserve_path(store);
 
-	return path && unlink(path) == 0;
+	if (!path || unlink(path) < 0)
+		return false;
+	store->no_reserve = true;
+	return true;
 }
 
-void store_keep_reserve(const struct store *store)
+void store_keep_reserve(struct store *store)
 {
 	autofree char *path = reserve_path(store);
 	autoclose int fd = -1;
 	struct statvfs fs;
 	struct stat st;
 
-	if (!path || (stat(path, &st) == 0 && st.st_size == RESERVE_BYTES))
+	if (!store->no_reserve || !path)
+		return;
+	store->no_reserve = stat(path, &st) < 0 || st.st_size != RESERVE_BYTES;
+	if (!store->no_reserve)
 		return;
 	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0 || fstatvfs(fd, &fs) < 0 ||
 	    (uint64_t)fs.f_bavail * fs.f_frsize < 2 * (uint64_t)RESERVE_BYTES ||
 	    posix_fallocate(fd, 0, RESERVE_BYTES) != 0)
 		(void)unlink(path);
+	else
+		store->no_reserve = false;
 }

@@ -208,6 +208,7 @@ int store_open(const char *path, struct store **ret_store, struct error *err)
 				  path);
 	}
 	store->opened = true;
+	store->no_reserve = true;
 	store_keep_reserve(store);
 	*ret_store = store;
 	return 0;

@@ -40,7 +40,7 @@ int store_try_write(struct store *store, struct error *err) MUST_USE;
 /* The same for many who wait at once: for some milliseconds the last "no" is good for all. */
 int store_writable(struct store *store, struct error *err) MUST_USE;
 /* Sees to the room on the disk that a deletion may take when it is full. */
-void store_keep_reserve(const struct store *store);
+void store_keep_reserve(struct store *store);
 /* NULL is fine. */
 void store_close(struct store *store);
 

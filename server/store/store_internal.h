@@ -12,8 +12,10 @@ struct store {
 	char *path;
 	sqlite3_stmt *stmt[STMT_MAX_];
 	bool is_new;
-	bool opened; /* others are served: nothing may wait for long */
-	bool hasty;  /* nothing may wait at all */
+	bool opened;     /* others are served: nothing may wait for long */
+	bool hasty;      /* nothing may wait at all */
+	bool no_reserve; /* the file for deletions on a full disk is not there, or not known to be
+			  */
 	struct store_writes writes;
 	struct error locked; /* who has the lock, as it was told last */
 	int64_t holder_us;   /* when that was found; 0: never */
@@ -51,4 +53,4 @@ void store_copy(sqlite3_stmt *stmt, int column, char *dst, size_t size);
 /* lock.c: an error that says who holds the lock. */
 int store_fail_locked(struct store *store, struct error *err);
 /* reserve.c: false when it is given up already. */
-bool store_give_reserve(const struct store *store);
+bool store_give_reserve(struct store *store);

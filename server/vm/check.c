@@ -252,6 +252,6 @@ int vms_check_begin(struct vms *vms, struct error *err)
 
 	if (r < 0)
 		return error_errno(err, r, "timer");
-	loop_timer_set(vms->check_timer, SOON_US);
+	loop_timer_set(vms->check_timer, vms->first ? SOON_US : (int64_t)vms->c.check_s * 1000000);
 	return 0;
 }
