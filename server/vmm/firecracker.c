@@ -326,15 +326,8 @@ static int fc_ask(const struct vmm_config *config)
 {
 	static const char question[] = "GET / HTTP/1.1\r\nHost: localhost\r\n"
 				       "Accept: application/json\r\n\r\n";
-	autoclose int fd = run_connect(config, RUN_API_SOCK);
-	ssize_t sent;
 
-	if (fd < 0)
-		return fd;
-	sent = send(fd, question, sizeof(question) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-	if (sent != (ssize_t)sizeof(question) - 1)
-		return sent < 0 ? -errno : -EIO;
-	return take_fd(&fd);
+	return run_ask(config, RUN_API_SOCK, question);
 }
 
 /* The body is a line of JSON; before its end it is none. */

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "lib/base/cleanup.h"
@@ -173,15 +172,8 @@ static int qemu_ask(const struct vmm_config *config)
 {
 	static const char question[] = "{\"execute\": \"qmp_capabilities\"}\n"
 				       "{\"execute\": \"query-status\"}\n";
-	autoclose int fd = run_connect(config, RUN_QMP_SOCK);
-	ssize_t sent;
 
-	if (fd < 0)
-		return fd;
-	sent = send(fd, question, sizeof(question) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-	if (sent != (ssize_t)sizeof(question) - 1)
-		return sent < 0 ? -errno : -EIO;
-	return take_fd(&fd);
+	return run_ask(config, RUN_QMP_SOCK, question);
 }
 
 /* RunState of QEMU's qapi/run-state.json. */

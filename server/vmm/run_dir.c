@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "lib/base/cleanup.h"
@@ -143,4 +144,18 @@ int run_connect(const struct vmm_config *config, const char *name)
 	autoclose int dir_fd = run_dir_open(config);
 
 	return dir_fd < 0 ? dir_fd : sock_connect_at(dir_fd, name, true);
+}
+
+int run_ask(const struct vmm_config *config, const char *name, const char *question)
+{
+	autoclose int fd = run_connect(config, name);
+	size_t len = strlen(question);
+	ssize_t sent;
+
+	if (fd < 0)
+		return fd;
+	sent = send(fd, question, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (sent != (ssize_t)len)
+		return sent < 0 ? -errno : -EIO;
+	return take_fd(&fd);
 }

@@ -52,3 +52,6 @@ bool run_pid_is_copy(int dir_fd);
 
 /* A connection to a socket of the run folder, non-blocking. */
 int run_connect(const struct vmm_config *config, const char *name) MUST_USE;
+/* The same with a short question sent, whole, without waiting: the answer is then read from the
+ * descriptor, which is the caller's. -errno. */
+int run_ask(const struct vmm_config *config, const char *name, const char *question) MUST_USE;

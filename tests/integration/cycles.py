@@ -3,12 +3,10 @@
 import argparse
 import concurrent.futures
 import os
-import shutil
 import sys
-import tempfile
 import time
 
-from harness import BASE, Server, clone, end_vmms, prepare
+from harness import base_server
 
 # The first ones fill caches, pools, and the list of the last 512 operations that the server has in memory: two of each cycle.
 WARM = 280
@@ -60,11 +58,7 @@ def main():
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--at-once", type=int, default=2)
     options = parser.parse_args()
-    prepare()
-    home = tempfile.mkdtemp(prefix="bgcy-", dir="/tmp")
-    clone(f"{BASE}/home", home)
-    server = Server(home).start()
-    try:
+    with base_server() as server:
         with concurrent.futures.ThreadPoolExecutor(options.at_once) as pool:
             list(pool.map(lambda i: cycle(server, i), range(WARM)))
             before, begun = seen(server), time.monotonic()
@@ -73,12 +67,6 @@ def main():
         wrong = differences(before, after) + [f"left behind: {what}" for what in server.leftovers()]
         print(f"{options.count} cycles, {options.at_once} at a time: {took:.0f} s; server {before['rss']} KiB, then {after['rss']}; "
               f"{after['descriptors']} descriptors")
-        server.stop()
-    finally:
-        if server.alive():
-            server.kill()
-        end_vmms(server)
-        shutil.rmtree(home, ignore_errors=True)
     print("\n".join(wrong) or "nothing left")
     return 1 if wrong else 0
 

@@ -296,6 +296,23 @@ def prepare():
             shutil.rmtree(home, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def base_server():
+    """A server with kernel, image and template of the base, for programs that are no unittest; nothing of it stays."""
+    prepare()
+    home = tempfile.mkdtemp(prefix="bgm-", dir="/tmp")
+    clone(f"{BASE}/home", home)
+    server = Server(home).start()
+    try:
+        yield server
+        server.stop()
+    finally:
+        if server.alive():
+            server.kill()
+        end_vmms(server)
+        shutil.rmtree(home, ignore_errors=True)
+
+
 def end_vmms(server):
     for pid in server.vmms():
         with contextlib.suppress(OSError):

@@ -2,13 +2,11 @@
 """Many clones at once: each a machine of its own, none of them large. usage: many.py [--count N]"""
 import argparse
 import concurrent.futures
-import shutil
 import statistics
 import sys
-import tempfile
 import time
 
-from harness import BASE, SHAPE, Server, clone, end_vmms, prepare
+from harness import SHAPE, base_server
 
 # The first thing that anybody runs in a clone.
 LOOK = "od -An -tx1 -N32 /dev/urandom | tr -d ' \\n'; echo; cat /etc/machine-id /proc/sys/kernel/random/boot_id; hostname; " \
@@ -52,11 +50,7 @@ def main():
     parser.add_argument("--network", default="none")
     options = parser.parse_args()
     shape = {**SHAPE, "network": options.network, "nat": False}
-    prepare()
-    home = tempfile.mkdtemp(prefix="bgm-", dir="/tmp")
-    clone(f"{BASE}/home", home)
-    server = Server(home).start()
-    try:
+    with base_server() as server:
         if options.network != "none":
             server.must(201, "POST", "/vms", {"name": "first", "image": "mini", **shape}, wait=240)
             while not [t for t in server.must(200, "GET", "/templates")["items"] if t["network"] == options.network]:
@@ -74,12 +68,6 @@ def main():
             server.delete(f"c{i}")
         if server.leftovers():
             wrong.append(f"left behind: {server.leftovers()}")
-        server.stop()
-    finally:
-        if server.alive():
-            server.kill()
-        end_vmms(server)
-        shutil.rmtree(home, ignore_errors=True)
     print("\n".join(wrong) or "all different")
     return 1 if wrong else 0
 
