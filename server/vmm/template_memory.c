@@ -27,6 +27,9 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct kept kept[KEPT_MAX] = { [0 ... KEPT_MAX - 1] = { .mem_fd = -1, .file_fd = -1 } };
 static uint64_t calls;
 
+/* Held while one is made, so that copies which start together wait for it and share it. */
+static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
+
 static void drop_locked(struct kept *k)
 {
 	close_keep_errno(k->mem_fd);
@@ -90,18 +93,11 @@ static void keep(const struct stat *st, int file_fd, int mem_fd)
 	(void)pthread_mutex_unlock(&lock);
 }
 
-int template_memory_open(int file_fd)
+static int make(const struct stat *st, int file_fd)
 {
-	autoclose int mem = -1;
-	struct stat st;
+	autoclose int mem = memfd_create("banger-template", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	int r;
 
-	if (fstat(file_fd, &st) < 0)
-		return -errno;
-	r = find(&st);
-	if (r != -ENOENT)
-		return r;
-	mem = memfd_create("banger-template", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (mem < 0)
 		return -errno;
 	r = copy_sparse(file_fd, mem);
@@ -110,8 +106,26 @@ int template_memory_open(int file_fd)
 	if (fcntl(mem, F_ADD_SEALS,
 		  F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
 		return -errno;
-	keep(&st, file_fd, mem);
+	keep(st, file_fd, mem);
 	return take_fd(&mem);
+}
+
+int template_memory_open(int file_fd)
+{
+	struct stat st;
+	int fd;
+
+	if (fstat(file_fd, &st) < 0)
+		return -errno;
+	fd = find(&st);
+	if (fd != -ENOENT)
+		return fd;
+	(void)pthread_mutex_lock(&making);
+	fd = find(&st);
+	if (fd == -ENOENT)
+		fd = make(&st, file_fd);
+	(void)pthread_mutex_unlock(&making);
+	return fd;
 }
 
 void template_memory_drop_all(void)

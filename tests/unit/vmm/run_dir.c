@@ -4,9 +4,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -173,6 +175,55 @@ static void template_memory_can_not_be_changed(void **state)
 	assert_memory_equal(path, "template", 8);
 }
 
+struct opening {
+	pthread_barrier_t *begin;
+	int file;
+	int mem;
+};
+
+static void *open_with_others(void *data)
+{
+	struct opening *o = data;
+
+	(void)pthread_barrier_wait(o->begin);
+	o->mem = template_memory_open(o->file);
+	return NULL;
+}
+
+/* Copies that start together would otherwise have a memory each, all of it. */
+static void who_opens_it_at_once_shares_it(void **state)
+{
+	enum { COUNT = 8, BYTES = 8 << 20 };
+	const struct folder *f = *state;
+	struct opening opening[COUNT];
+	pthread_t thread[COUNT];
+	pthread_barrier_t begin;
+	autofree char *bytes = malloc(BYTES);
+	ino_t first = 0;
+
+	assert_non_null(bytes);
+	memset(bytes, 'm', BYTES);
+	assert_int_equal(write_file_at(f->fd, "memory", bytes, BYTES, 0600), 0);
+	autoclose int file = open_regular_beneath(f->fd, "memory", O_RDONLY, 0);
+
+	assert_int_equal(pthread_barrier_init(&begin, NULL, COUNT), 0);
+	for (size_t i = 0; i < COUNT; i++) {
+		opening[i] = (struct opening){ .begin = &begin, .file = file };
+		assert_int_equal(pthread_create(&thread[i], NULL, open_with_others, &opening[i]),
+				 0);
+	}
+	for (size_t i = 0; i < COUNT; i++) {
+		struct stat st;
+
+		assert_int_equal(pthread_join(thread[i], NULL), 0);
+		assert_int_equal(fstat(opening[i].mem, &st), 0);
+		first = i == 0 ? st.st_ino : first;
+		assert_int_equal(st.st_ino, first);
+		(void)close(opening[i].mem);
+	}
+	(void)pthread_barrier_destroy(&begin);
+}
+
 static void a_new_template_is_not_mistaken_for_an_old_one(void **state)
 {
 	const struct folder *f = *state;
@@ -246,6 +297,7 @@ int main(void)
 		TEST(a_copy_of_the_folder_finds_no_process),
 		TEST(template_memory_can_not_be_changed),
 		TEST(a_new_template_is_not_mistaken_for_an_old_one),
+		TEST(who_opens_it_at_once_shares_it),
 		cmocka_unit_test(numbers_of_a_process_are_read),
 		TEST(a_vmm_that_can_not_be_started_is_an_error),
 	};
