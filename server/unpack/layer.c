@@ -131,11 +131,13 @@ int layer_next(struct layer *layer, struct archive_entry **ret_entry, struct err
 	int r = archive_read_next_header(layer->ar, ret_entry);
 
 	/* libarchive takes a compressed file that it can't make out for an empty one. */
-	if (r == ARCHIVE_EOF && layer->size > 0 && archive_filter_bytes(layer->ar, 0) == 0)
+	if (r == ARCHIVE_EOF && layer->size > 0 && !layer->gunzip &&
+	    archive_filter_bytes(layer->ar, 0) == 0)
 		return fail(layer, "damaged", err);
 	if (r == ARCHIVE_EOF)
 		return check_size(layer, err);
-	if (r < ARCHIVE_WARN)
+	/* After a header that is none it would go on behind it. */
+	if (r < ARCHIVE_WARN || r == ARCHIVE_RETRY)
 		return fail(layer, "damaged", err);
 	/* A name that would come out as another one. */
 	if (r == ARCHIVE_WARN && archive_error_string(layer->ar) &&

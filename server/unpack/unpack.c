@@ -189,12 +189,17 @@ static int copy_xattrs(struct archive_entry *to, struct archive_entry *from, str
 	return 0;
 }
 
-/* Seconds since 1970 that a squashfs can hold. */
-static time_t clamp_time(time_t t)
+/*
+ * Within the seconds since 1970 that a squashfs can hold. From 2038 on they stand in an extended
+ * header, where sqfstar wants a fraction behind them.
+ */
+static void set_time(struct archive_entry *entry, time_t t)
 {
 	if (t < 0)
-		return 0;
-	return t > (time_t)UINT32_MAX ? (time_t)UINT32_MAX : t;
+		t = 0;
+	if (t > (time_t)UINT32_MAX)
+		t = (time_t)UINT32_MAX;
+	archive_entry_set_mtime(entry, t, t >= INT32_MAX ? 1 : 0);
 }
 
 static int make_entry(struct run *run, uint32_t node, struct archive_entry *from,
@@ -213,7 +218,7 @@ static int make_entry(struct run *run, uint32_t node, struct archive_entry *from
 	archive_entry_set_mode(to, archive_entry_mode(from));
 	archive_entry_set_uid(to, uid);
 	archive_entry_set_gid(to, gid);
-	archive_entry_set_mtime(to, clamp_time(archive_entry_mtime(from)), 0);
+	set_time(to, archive_entry_mtime(from));
 	archive_entry_set_size(to,
 			       S_ISREG(archive_entry_mode(from)) ? archive_entry_size(from) : 0);
 	if (S_ISLNK(archive_entry_mode(from)))

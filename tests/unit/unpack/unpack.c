@@ -449,7 +449,68 @@ static void no_archive_is_refused(void **state)
 	(void)state;
 	memset(text, 'x', sizeof(text));
 	assert_int_equal(write_all(layers.fds[0], text, sizeof(text)), 0);
-	expect_refused(&layers, ERR_INVALID, "layer 1 of 1");
+	expect_refused(&layers, ERR_INVALID, "layer 1 of 1: damaged");
+}
+
+static void a_damaged_header_is_told(void **state)
+{
+	struct layers layers CLEANUP(layers_done) = { .n = 0 };
+	const struct item two[] = {
+		{ 'f', "a", "1", 0 }, { 'f', "b", "2", 0 }, { 'f', "c", "3", 0 }, { 0 }
+	};
+	char garbage[512];
+	off_t second;
+
+	(void)state;
+	add_layer(&layers, two, ARCHIVE_FILTER_NONE);
+	/* A third of the archive is a member, with its extended header. */
+	second = (lseek(layers.fds[0], 0, SEEK_END) - 1024) / 3;
+	memset(garbage, 'x', sizeof(garbage));
+	assert_int_equal(pwrite(layers.fds[0], garbage, sizeof(garbage), second), sizeof(garbage));
+	expect_refused(&layers, ERR_INVALID, "layer 1 of 1: damaged");
+}
+
+static void an_empty_layer_changes_nothing(void **state)
+{
+	/* What gzip makes of nothing. */
+	static const uint8_t packed[] = { 0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3,
+					  3,    0,    0, 0, 0, 0, 0, 0, 0, 0 };
+	struct layers layers CLEANUP(layers_done) = { .n = 0 };
+	const struct item one[] = { { 'd', "d", NULL, 0 }, { 0 } };
+
+	(void)state;
+	layers.fds[layers.n] = memfd_create("empty", MFD_CLOEXEC);
+	assert_int_equal(write_all(layers.fds[layers.n++], packed, sizeof(packed)), 0);
+	layers.fds[layers.n++] = memfd_create("nothing", MFD_CLOEXEC);
+	add_layer(&layers, one, ARCHIVE_FILTER_GZIP);
+	expect(&layers, "d/ 755\n");
+}
+
+/* sqfstar takes a time from 2038 on with a fraction only. */
+static void late_times_have_a_fraction(void **state)
+{
+	struct layers layers CLEANUP(layers_done) = { .fds = { memfd_create("x", MFD_CLOEXEC) },
+						      .n = 1 };
+	struct archive *ar = archive_write_new();
+	struct archive_entry *entry = archive_entry_new();
+	int out = memfd_create("out", MFD_CLOEXEC);
+	char text[4096] = "";
+	struct error err;
+
+	(void)state;
+	assert_int_equal(archive_write_set_format_pax(ar), ARCHIVE_OK);
+	assert_int_equal(archive_write_open(ar, &layers.fds[0], NULL, on_write, NULL), ARCHIVE_OK);
+	archive_entry_set_pathname(entry, "late");
+	archive_entry_set_mode(entry, S_IFREG | 0644);
+	archive_entry_set_size(entry, 0);
+	archive_entry_set_mtime(entry, 1LL << 60, 0);
+	assert_int_equal(archive_write_header(ar, entry), ARCHIVE_OK);
+	archive_entry_free(entry);
+	assert_int_equal(archive_write_free(ar), ARCHIVE_OK);
+	assert_int_equal(run(&layers, 1 << 24, out, &err), 0);
+	assert_true(pread(out, text, sizeof(text) - 1, 0) > 0);
+	assert_non_null(memmem(text, sizeof(text), "mtime=4294967295.", 17));
+	(void)close(out);
 }
 
 static void garbage_that_begins_like_gzip_is_refused(void **state)
@@ -568,6 +629,9 @@ int main(void)
 		cmocka_unit_test(truncated_layers_are_refused),
 		cmocka_unit_test(an_archive_may_lack_its_end),
 		cmocka_unit_test(no_archive_is_refused),
+		cmocka_unit_test(a_damaged_header_is_told),
+		cmocka_unit_test(an_empty_layer_changes_nothing),
+		cmocka_unit_test(late_times_have_a_fraction),
 		cmocka_unit_test(garbage_that_begins_like_gzip_is_refused),
 		cmocka_unit_test(bombs_are_refused),
 		cmocka_unit_test(holes_count_as_what_they_become),
