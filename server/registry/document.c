@@ -61,16 +61,21 @@ static int parse_blob(const json_t *descriptor, const char *what, struct oci_blo
 
 /* --- indexes --- */
 
+/* Of a machine's variants ("v2", "v3"), the one that asks the least of it; none asks nothing. */
+static bool asks_less(const json_t *platform, const json_t *than)
+{
+	return strcmp(text_of(platform, "variant"), text_of(than, "variant")) < 0;
+}
+
 static int choose(const json_t *manifests, const char *arch, struct oci_manifest *m,
 		  struct error *err)
 {
 	char seen[200] = "";
-	const json_t *one;
-	size_t i;
+	const json_t *one, *best = NULL;
+	size_t i, count = json_array_size(manifests);
 
-	if (json_array_size(manifests) > OCI_INDEX_MAX)
-		return error_set(err, ERR_TOO_LARGE, "index: %zu manifests",
-				 json_array_size(manifests));
+	if (count > OCI_INDEX_MAX)
+		return error_set(err, ERR_TOO_LARGE, "index: %zu manifests", count);
 	json_array_foreach (manifests, i, one) {
 		const json_t *platform = json_object_get(one, "platform");
 		const char *os = text_of(platform, "os");
@@ -78,15 +83,25 @@ static int choose(const json_t *manifests, const char *arch, struct oci_manifest
 		size_t n = strlen(seen);
 
 		/* An index of one image need not say which machine it is for. */
-		if ((streq(os, "linux") && streq(cpu, arch)) ||
-		    (!platform && json_array_size(manifests) == 1))
-			return parse_blob(one, "index", &m->chosen, err);
-		if (*os && *cpu && !streq(os, "unknown"))
+		if ((streq(os, "linux") && streq(cpu, arch)) || (!platform && count == 1)) {
+			if (!best || asks_less(platform, json_object_get(best, "platform")))
+				best = one;
+		} else if (*os && *cpu && !streq(os, "unknown")) {
 			(void)snprintf(seen + n, sizeof(seen) - n, "%s%.16s/%.16s", n ? ", " : "",
 				       os, cpu);
+		}
 	}
+	if (best)
+		return parse_blob(best, "index", &m->chosen, err);
+	if (count == 0)
+		return error_set(err, ERR_NOT_FOUND, "index: there is no image in it");
+	if (!seen[0])
+		return error_set(err, ERR_NOT_FOUND,
+				 "index: none of its %zu images says which machine it is for; one "
+				 "alone would be taken",
+				 count);
 	return error_set(err, ERR_NOT_FOUND, "the image is not there for linux/%s, only for %s",
-			 arch, seen[0] ? seen : "nothing that is known");
+			 arch, seen);
 }
 
 /* --- manifests --- */
