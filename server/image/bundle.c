@@ -189,6 +189,9 @@ int bundle_file(const struct bundle *bundle, const char *name, int *ret_fd, stru
 	}
 	if (fd == -ENOENT || (bundle->members && !m))
 		return error_set(err, ERR_INVALID, "%.200s is not there", name);
+	if (fd == -ELOOP || fd == -EINVAL || fd == -EISDIR || fd == -EXDEV || fd == -ENOTDIR)
+		return error_set(err, ERR_INVALID,
+				 "%.200s is not a regular file, and links are not followed", name);
 	if (fd < 0)
 		return error_errno(err, fd, "open %.200s", name);
 	*ret_fd = take_fd(&fd);

@@ -88,6 +88,9 @@ static int take_kernel(const struct unpacker *u, struct staging *staging,
 		r = vmlinux_map(fd, &elf, err);
 	if (r < 0)
 		return r;
+	if (!vmlinux_is_whole(elf.bytes, elf.len))
+		return error_set(err, ERR_INVALID,
+				 "the kernel is cut short: its headers point outside of the file");
 	if (!vmlinux_has_pvh(elf.bytes, elf.len))
 		return error_set(err, ERR_INVALID,
 				 "the kernel lacks the PVH note that starts it as an ELF file; "
@@ -133,18 +136,19 @@ static int take_file(const struct image_paths *paths, const char *path, int *ret
 		     struct error *err)
 {
 	autoclose int from = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	autoclose int cache = open_dir_create(paths->cache, 0700);
+	autoclose int cache = -1;
 	autoclose int to = -1;
 	struct stat st;
 	int r;
 
 	if (from < 0 || fstat(from, &st) < 0)
-		return error_set(err, ERR_INVALID, "open %s: %s", path, strerrordesc_np(errno));
+		return error_set(err, ERR_INVALID, "open it: %s", strerrordesc_np(errno));
 	if (!S_ISREG(st.st_mode))
 		return error_set(err, ERR_INVALID, "it is no file");
 	if ((uint64_t)st.st_size > VMLINUX_FILE_MAX)
 		return error_set(err, ERR_TOO_LARGE, "more than %llu bytes are no kernel",
 				 (unsigned long long)VMLINUX_FILE_MAX);
+	cache = open_dir_create(paths->cache, 0700);
 	if (cache < 0)
 		return error_errno(err, cache, "open %s", paths->cache);
 	to = openat(cache, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);

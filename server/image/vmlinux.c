@@ -209,6 +209,34 @@ int vmlinux_version(const void *image, size_t len, char *ret_version, size_t siz
 	return 0;
 }
 
+static bool in_file(uint64_t at, uint64_t size, size_t len)
+{
+	return at <= len && size <= len - at;
+}
+
+bool vmlinux_is_whole(const void *elf, size_t len)
+{
+	const uint8_t *p = elf;
+	size_t loaded = 0;
+	Elf64_Ehdr eh;
+
+	if (!is_elf(p, len))
+		return false;
+	memcpy(&eh, p, sizeof(eh));
+	if (!in_file(eh.e_phoff, eh.e_phnum * sizeof(Elf64_Phdr), len) ||
+	    !in_file(eh.e_shoff, eh.e_shnum * sizeof(Elf64_Shdr), len))
+		return false;
+	for (size_t i = 0; i < eh.e_phnum; i++) {
+		Elf64_Phdr ph;
+
+		memcpy(&ph, p + eh.e_phoff + i * sizeof(ph), sizeof(ph));
+		if (!in_file(ph.p_offset, ph.p_filesz, len))
+			return false;
+		loaded += ph.p_type == PT_LOAD;
+	}
+	return loaded > 0;
+}
+
 static uint64_t round4(uint64_t v)
 {
 	return (v + 3) & ~(uint64_t)3;

@@ -43,6 +43,9 @@ int vmlinux_extract(const struct unpacker *u, const struct vmlinux_file *file, i
 int vmlinux_version(const void *image, size_t len, char *ret_version, size_t size,
 		    struct error *err) MUST_USE;
 
+/* True when the file has all that the ELF kernel's headers speak of. */
+bool vmlinux_is_whole(const void *elf, size_t len);
+
 /* True when the ELF kernel carries the note that PVH boot needs. */
 bool vmlinux_has_pvh(const void *elf, size_t len);
 

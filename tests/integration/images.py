@@ -139,6 +139,12 @@ class Images(ImageTest):
                     f.write(data)
             refused = self.make(422, name="x", **{"import": f"{self.home}/layout"})
             self.assertIn("OCI image layout", refused["remedy"], refused)
+        os.unlink(f"{self.home}/layout/index.json")
+        for make in (os.mkfifo, lambda path: os.symlink("/etc/passwd", path)):
+            make(f"{self.home}/layout/index.json")
+            refused = self.make(422, name="x", **{"import": f"{self.home}/layout"})
+            self.assertIn("index.json is not a regular file", refused["detail"])
+            os.unlink(f"{self.home}/layout/index.json")
 
     def test_a_file_that_is_no_image(self):
         for data, words in ((b"some text\n" * 100, "neither a squashfs nor a tar archive"), (b"", "neither a squashfs"),

@@ -54,6 +54,10 @@ class Kernels(ImageTest):
         self.assertIn("the kernel lacks virtio_mmio (finds the virtual devices), virtio_blk (disks)",
                       self.kernel(422, name="bare", file=f"{there}/vmlinux")["detail"])
         self.assertIn("neither a bzImage", self.kernel(422, name="text", file="/etc/passwd")["detail"])
+        self.assertIn("No such file", self.kernel(422, name="none", file=f"{self.home}/none")["detail"])
+        for size in (len(elf) // 2, len(elf) * 3 // 4):
+            self.assertIn("cut short", self.kernel(422, name="cut", file=self.file("cut", elf[:size]),
+                                                   modules=f"{there}/modules")["detail"])
         self.assertEqual("/name", self.kernel(422, file=f"{there}/vmlinux")["errors"][0]["pointer"])
         self.kernel(422, name="two", file="/x", url="https://example.org/x", sha256="0" * 64)
         digest = self.registry.blob(b"no kernel" * 1000)

@@ -2,6 +2,7 @@
 #include "server/image/kernel_package.h"
 
 #include <archive.h>
+#include <elf.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -146,6 +147,35 @@ static void damaged_notes(void **state)
 	}
 	elf.data[sizeof(uint64_t) * 8 + 56 + 8] = 17; /* the note's type */
 	assert_false(vmlinux_has_pvh(elf.data, elf.len));
+	free(elf.data);
+}
+
+static void a_kernel_is_whole_or_not(void **state)
+{
+	struct blob elf = fixture_elf(ELF_LEN);
+	const Elf64_Phdr all = { .p_type = PT_LOAD, .p_filesz = ELF_LEN };
+	Elf64_Ehdr eh, saved;
+
+	(void)state;
+	/* Nothing that would be loaded. */
+	assert_false(vmlinux_is_whole(elf.data, elf.len));
+	memcpy(elf.data + sizeof(eh), &all, sizeof(all));
+	assert_true(vmlinux_is_whole(elf.data, elf.len));
+	assert_false(vmlinux_is_whole(elf.data, elf.len - 1));
+	memcpy(&saved, elf.data, sizeof(saved));
+	eh = saved;
+	eh.e_phnum = 0;
+	memcpy(elf.data, &eh, sizeof(eh));
+	assert_false(vmlinux_is_whole(elf.data, elf.len));
+	eh = saved;
+	eh.e_phoff = UINT64_MAX - 8;
+	memcpy(elf.data, &eh, sizeof(eh));
+	assert_false(vmlinux_is_whole(elf.data, elf.len));
+	eh = saved;
+	eh.e_shoff = ELF_LEN;
+	eh.e_shnum = 1;
+	memcpy(elf.data, &eh, sizeof(eh));
+	assert_false(vmlinux_is_whole(elf.data, elf.len));
 	free(elf.data);
 }
 
@@ -368,6 +398,7 @@ int main(void)
 		cmocka_unit_test(every_compression),
 		cmocka_unit_test(bad_kernels),
 		cmocka_unit_test(damaged_notes),
+		cmocka_unit_test(a_kernel_is_whole_or_not),
 		cmocka_unit_test(a_bomb_is_stopped),
 		cmocka_unit_test_setup_teardown(a_package_becomes_a_kernel, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(bad_packages_leave_nothing, set_up, tear_down),
