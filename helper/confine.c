@@ -6,29 +6,33 @@
 #include <cap-ng.h>
 #include <errno.h>
 #include <seccomp.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 
 #include "helper/helper.h"
 
+enum { WORD_MAX = 32 };
+
+/* Takes a word of a list with blanks between; false at its end. */
+static bool next_word(const char **list, char word[WORD_MAX])
+{
+	size_t len = strcspn(*list, " ");
+
+	(void)snprintf(word, WORD_MAX, "%.*s", (int)len, *list);
+	*list += len + ((*list)[len] == ' ');
+	return len > 0;
+}
+
 /* The words of HELPER_CAPABILITIES as bits. */
 static uint64_t wanted_capabilities(void)
 {
-	static const char text[] = HELPER_CAPABILITIES;
+	const char *at = HELPER_CAPABILITIES;
+	char name[WORD_MAX];
 	uint64_t bits = 0;
 
-	for (const char *p = text; *p;) {
-		size_t len = strcspn(p, " ");
-		char name[32] = "";
-		int cap;
-
-		if (len > 4 && len - 4 < sizeof(name))
-			memcpy(name, p + 4, len - 4);
-		cap = capng_name_to_capability(name);
-		if (cap >= 0)
-			bits |= (uint64_t)1 << cap;
-		p += len + (p[len] == ' ');
-	}
+	while (next_word(&at, name))
+		bits |= (uint64_t)1 << capng_name_to_capability(name + strlen("cap_"));
 	return bits;
 }
 
@@ -64,54 +68,22 @@ static int drop_capabilities(void)
  */
 static int filter_calls(void)
 {
-	static const int refused[] = {
-		SCMP_SYS(acct),
-		SCMP_SYS(add_key),
-		SCMP_SYS(adjtimex),
-		SCMP_SYS(bpf),
-		SCMP_SYS(clock_adjtime),
-		SCMP_SYS(clock_settime),
-		SCMP_SYS(delete_module),
-		SCMP_SYS(finit_module),
-		SCMP_SYS(fsconfig),
-		SCMP_SYS(fsmount),
-		SCMP_SYS(fsopen),
-		SCMP_SYS(fspick),
-		SCMP_SYS(init_module),
-		SCMP_SYS(io_uring_enter),
-		SCMP_SYS(io_uring_setup),
-		SCMP_SYS(ioperm),
-		SCMP_SYS(iopl),
-		SCMP_SYS(kcmp),
-		SCMP_SYS(kexec_file_load),
-		SCMP_SYS(kexec_load),
-		SCMP_SYS(keyctl),
-		SCMP_SYS(lookup_dcookie),
-		SCMP_SYS(mount_setattr),
-		SCMP_SYS(move_mount),
-		SCMP_SYS(open_by_handle_at),
-		SCMP_SYS(open_tree),
-		SCMP_SYS(perf_event_open),
-		SCMP_SYS(process_vm_readv),
-		SCMP_SYS(process_vm_writev),
-		SCMP_SYS(ptrace),
-		SCMP_SYS(quotactl),
-		SCMP_SYS(reboot),
-		SCMP_SYS(request_key),
-		SCMP_SYS(setdomainname),
-		SCMP_SYS(sethostname),
-		SCMP_SYS(settimeofday),
-		SCMP_SYS(swapoff),
-		SCMP_SYS(swapon),
-		SCMP_SYS(syslog),
-		SCMP_SYS(userfaultfd),
-		SCMP_SYS(vhangup),
-	};
+	static const char refused[] =
+		"acct add_key adjtimex bpf clock_adjtime clock_settime delete_module "
+		"finit_module fsconfig fsmount fsopen fspick init_module io_uring_enter "
+		"io_uring_setup ioperm iopl kcmp kexec_file_load kexec_load keyctl "
+		"lookup_dcookie mount_setattr move_mount open_by_handle_at open_tree "
+		"perf_event_open process_vm_readv process_vm_writev ptrace quotactl reboot "
+		"request_key setdomainname sethostname settimeofday swapoff swapon syslog "
+		"userfaultfd vhangup";
+	const char *at = refused;
+	char name[WORD_MAX];
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
 	int r = ctx ? 0 : -ENOMEM;
 
-	for (size_t i = 0; i < ARRAY_SIZE(refused) && r == 0; i++)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), refused[i], 0);
+	while (r == 0 && next_word(&at, name))
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), seccomp_syscall_resolve_name(name),
+				     0);
 	if (r == 0)
 		r = seccomp_load(ctx);
 	seccomp_release(ctx);

@@ -29,11 +29,6 @@ bool address_ok(const struct config *config, uint32_t address)
 	return (address & ~hosts) == config->subnet && host > 1 && host < hosts;
 }
 
-bool mac_ok(const uint8_t mac[6])
-{
-	return (mac[0] & 3) == 2;
-}
-
 int signal_number(const char *name, size_t size)
 {
 	static const struct {
@@ -64,7 +59,7 @@ int signal_number(const char *name, size_t size)
 /* The end of an id is its random half. */
 void tap_name(const char id[HELPER_ID_LEN], char *name)
 {
-	(void)snprintf(name, TAP_NAME_SIZE, "bgr%.12s", id + HELPER_ID_LEN - 12);
+	(void)snprintf(name, TAP_NAME_SIZE, TAP_PREFIX "%.12s", id + HELPER_ID_LEN - 12);
 }
 
 /* `path` (not NUL-terminated) is `dir` or has it as its first components. */

@@ -5,14 +5,15 @@
  * The program has four stages (main.c): start, bind, drop, serve. In the last one it answers fixed
  * requests (lib/helper/wire.h) by a table {operation, gate, run}. A gate looks at the numbers of a
  * request and touches nothing; a run derives every name and path from a VM id that the gate has
- * accepted and from the configuration, which only root can write. Nothing is remembered between
- * requests: whatever the helper makes is named after its VM.
+ * accepted and from the configuration, which only root can write. Nothing of a VM is remembered
+ * between requests: whatever the helper makes is named after it.
  *
  * Everything that reaches the kernel or another program goes through `struct sys` or a directory
  * descriptor in `struct helper`, so tests and fuzzers run all of it without root.
  */
 #pragma once
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -22,9 +23,13 @@
 #include "lib/proc/proc.h"
 
 enum {
-	TAP_NAME_SIZE = 16, /* "bgr", 12 characters of the VM id, NUL: IFNAMSIZ */
-	NFT_TEXT_MAX = 8192,
+	TAP_NAME_SIZE = 16, /* TAP_PREFIX, 12 characters of the VM id, NUL: IFNAMSIZ */
+	NFT_NAT_ELEMENTS = 2,
+	NFT_GUEST_ELEMENTS = 7 + NFT_NAT_ELEMENTS,
 };
+
+#define TAP_PREFIX "bgr"
+#define NFT_TABLE  "banger" /* of the families bridge and inet */
 
 /* From the command line in the unit file, which root wrote. Fixed after start. */
 struct config {
@@ -40,24 +45,35 @@ struct config {
 	const char *socket;
 };
 
-/* The system calls and programs. Functions return >= 0 or a negative errno. */
+/* One element of a set in the tables of nft_rules: there, or not there. */
+struct nft_element {
+	unsigned char family; /* of the table: NFPROTO_… */
+	const char *set;
+	bool on;
+	uint8_t key[TAP_NAME_SIZE + 16];
+	size_t key_size;
+};
+
+/* The system calls and programs. */
 struct sys {
-	void *data;
-	int (*pidfd_open)(void *data, pid_t pid);
-	int (*pidfd_signal)(void *data, int pidfd, int sig);
-	int (*lstat)(void *data, const char *path, struct stat *ret_st);
-	/* Runs a program with `input` (NULL: none) to its end; -EIO when it says no. */
-	int (*run)(void *data, const char *const *argv, const char *input);
+	/* The functions of these names: -1 and errno. */
+	int (*pidfd_open)(pid_t pid, unsigned int flags);
+	int (*pidfd_send_signal)(int pidfd, int sig, siginfo_t *info, unsigned int flags);
+	int (*lstat)(const char *path, struct stat *ret_st);
+	unsigned int (*if_nametoindex)(const char *name);
+	/* >= 0 or a negative errno, from here on. */
+	/* Runs a program with `input` (NULL: none) to its end; an error when it says no. */
+	int (*run)(const char *const *argv, const char *input);
 	/* Starts a program with its output on `out_fd` (-1: /dev/null). */
-	int (*spawn)(void *data, const char *const *argv, int out_fd, struct proc *ret_proc);
+	int (*spawn)(const char *const *argv, int out_fd, struct proc *ret_proc);
 	/* The bridge with its addresses, up; nothing changes when it is there. */
-	int (*bridge)(void *data, const struct config *config);
-	/* 1 when there is an interface of that name, else 0. */
-	int (*link_exists)(void *data, const char *name);
+	int (*bridge)(const struct config *config);
+	/* All in one transaction; -ENOENT when nft_rules are not in force. */
+	int (*elements)(const struct nft_element *elements, size_t n);
 	/* A new tap on the bridge, up; its descriptor. -EBUSY when there is one. */
-	int (*tap)(void *data, const char *name, unsigned int flags, uid_t owner);
+	int (*tap)(const char *name, unsigned int flags, uid_t owner);
 	/* Absent is success. */
-	int (*link_delete)(void *data, const char *name);
+	int (*link_delete)(const char *name);
 };
 
 extern const struct sys sys_linux;
@@ -70,6 +86,7 @@ struct helper {
 	int proc_fd;   /* "/proc" */
 	int cgroup_fd; /* the helper's own service cgroup on cgroup v2; -1: none */
 	int jail_fd;   /* config->jail_dir; -1: none */
+	bool rules;    /* nft has taken nft_rules from this helper */
 	/* The path of the service cgroup as /proc/<pid>/cgroup shows it, such as
 	 * "/system.slice/banger-helper.service"; "" when not started by systemd. */
 	char unit_path[512];
@@ -99,7 +116,6 @@ int helper_answer(struct helper *h, enum helper_op op, struct call *call);
 
 bool vm_id_ok(const char id[HELPER_ID_LEN]);
 bool address_ok(const struct config *config, uint32_t address);
-bool mac_ok(const uint8_t mac[6]);
 /* "TERM", "sigterm", …; 0 for anything else. */
 int signal_number(const char *name, size_t size);
 /* The interface of a VM; `name` of TAP_NAME_SIZE bytes. */
@@ -132,18 +148,17 @@ int run_jail_remove(struct helper *h, struct call *call);
 /* Writes a control file of a cgroup's folder: 0 or -errno. */
 int cgroup_write(int dir_fd, const char *file, const char *text) MUST_USE;
 
-/* --- text for nft (nft.c): fixed words and checked numbers; `text` of NFT_TEXT_MAX bytes --- */
+/* --- the packet filter (nft.c) --- */
 
-void nft_base(const struct config *config, char *text);
-struct nft_guest {
-	char tap[TAP_NAME_SIZE];
-	uint32_t address;
-	const uint8_t *mac; /* 6 bytes */
-	unsigned int flags; /* of enum helper_tap_flags */
-};
-void nft_guest_add(const struct config *config, const struct nft_guest *guest, char *text);
-void nft_guest_remove(const struct config *config, const struct nft_guest *guest, char *text);
-void nft_nat(const struct config *config, uint32_t address, bool on, char *text);
+/* For "nft -f -": tables, sets and rules. What the sets hold is left as it is. */
+extern const char nft_rules[];
+/* A guest's NFT_GUEST_ELEMENTS; `flags` of enum helper_tap_flags. */
+void nft_guest(const struct config *config, const char *tap, uint32_t address, bool on,
+	       unsigned int flags, struct nft_element *ret);
+/* Its NFT_NAT_ELEMENTS. */
+void nft_nat(const struct config *config, uint32_t address, bool on, struct nft_element *ret);
+/* The address that a kernel makes of a hardware address (RFC 4291, appendix A). */
+void link_local(const uint8_t mac[6], uint8_t ret[16]);
 
 /* --- stages of main --- */
 

@@ -84,36 +84,22 @@ static bool parse_ula(const char *s, struct config *c)
 	       memcmp(c->ula + 8, zero, sizeof(zero)) == 0;
 }
 
-static bool absolute(const char *s, const char **ret)
-{
-	*ret = s;
-	return path_below(s, "");
-}
-
 static bool parse_option(int option, struct config *c)
 {
-	switch (option) {
-	case 'u':
-		return parse_number(optarg, &c->owner_uid);
-	case 'g':
-		return parse_number(optarg, &c->owner_gid);
-	case 'n':
-		return parse_subnet(optarg, c);
-	case '6':
-		return parse_ula(optarg, c);
-	case 'r':
-		return absolute(optarg, &c->runtime_dir);
-	case 'j':
-		return absolute(optarg, &c->jail_dir);
-	case 'f':
-		return absolute(optarg, &c->firecracker);
-	case 'J':
-		return absolute(optarg, &c->jailer);
-	case 's':
-		return absolute(optarg, &c->socket);
-	default:
-		return false;
-	}
+	const char **path = option == 'r'   ? &c->runtime_dir
+			    : option == 'j' ? &c->jail_dir
+			    : option == 'f' ? &c->firecracker
+			    : option == 'J' ? &c->jailer
+			    : option == 's' ? &c->socket
+					    : NULL;
+
+	if (path)
+		*path = optarg;
+	return path            ? path_below(optarg, "")
+	       : option == 'u' ? parse_number(optarg, &c->owner_uid)
+	       : option == 'g' ? parse_number(optarg, &c->owner_gid)
+	       : option == 'n' ? parse_subnet(optarg, c)
+			       : option == '6' && parse_ula(optarg, c);
 }
 
 static bool parse_args(int argc, char **argv, struct config *c, bool *ret_release)

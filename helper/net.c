@@ -11,34 +11,33 @@
 #define NFT        "/usr/sbin/nft"
 #define RESOLVECTL "/usr/bin/resolvectl"
 
-/* The text of the request at hand; the helper has one thread and allocates nothing. */
-static char nft_text[NFT_TEXT_MAX];
-
-static int run_nft(struct helper *h)
-{
-	static const char *const argv[] = { NFT, "-f", "-", NULL };
-
-	return h->sys->run(h->sys->data, argv, nft_text);
-}
-
 static bool has_bridge(struct helper *h, struct call *call)
 {
-	if (h->sys->link_exists(h->sys->data, HELPER_BRIDGE))
+	if (h->sys->if_nametoindex(HELPER_BRIDGE))
 		return true;
 	call->reason = HELPER_NO_BRIDGE;
 	return false;
 }
 
+/* True when the sets are there: nobody has flushed the tables since. */
+static bool rules_stand(const struct helper *h)
+{
+	struct nft_element none[NFT_GUEST_ELEMENTS];
+
+	nft_guest(h->config, TAP_PREFIX, h->config->subnet, false, 0, none);
+	return h->rules && h->sys->elements(none, ARRAY_SIZE(none)) == 0;
+}
+
 int run_bridge_ensure(struct helper *h, struct call *call)
 {
-	int r = h->sys->bridge(h->sys->data, h->config);
+	static const char *const argv[] = { NFT, "-f", "-", NULL };
+	int r = h->sys->bridge(h->config);
 
+	if (r == 0 && !rules_stand(h))
+		r = h->sys->run(argv, nft_rules);
 	if (r < 0)
 		return r;
-	nft_base(h->config, nft_text);
-	r = run_nft(h);
-	if (r < 0)
-		return r;
+	h->rules = true;
 	call->reply.bridge.subnet = h->config->subnet;
 	call->reply.bridge.prefix = h->config->prefix;
 	memcpy(call->reply.bridge.ula, h->config->ula, sizeof(call->reply.bridge.ula));
@@ -58,85 +57,96 @@ static bool forwarding(struct helper *h, struct call *call)
 	return false;
 }
 
+static int set_guest(const struct helper *h, const char *tap, const struct helper_net_request *req,
+		     bool on)
+{
+	struct nft_element elements[NFT_GUEST_ELEMENTS];
+
+	nft_guest(h->config, tap, req->address, on, req->flags, elements);
+	return h->sys->elements(elements, ARRAY_SIZE(elements));
+}
+
 /* The rules are in force before the interface can carry a packet. */
 int run_tap_create(struct helper *h, struct call *call)
 {
-	const struct helper_tap_request *req = call->body;
-	struct nft_guest guest = { .address = req->address, .mac = req->mac, .flags = req->flags };
+	const struct helper_net_request *req = call->body;
+	char tap[TAP_NAME_SIZE];
 	int fd;
-	int r;
 
 	if (!has_bridge(h, call))
 		return -ENETDOWN;
 	if ((req->flags & HELPER_TAP_NAT) && !forwarding(h, call))
 		return -ENETUNREACH;
-	tap_name(req->vm_id, guest.tap);
-	if (h->sys->link_exists(h->sys->data, guest.tap)) {
+	tap_name(req->vm_id, tap);
+	if (h->sys->if_nametoindex(tap)) {
 		call->reason = HELPER_BUSY;
 		return -EBUSY;
 	}
-	nft_guest_add(h->config, &guest, nft_text);
-	r = run_nft(h);
-	if (r < 0)
-		return r;
-	fd = h->sys->tap(h->sys->data, guest.tap, req->flags, h->config->owner_uid);
+	fd = set_guest(h, tap, req, true);
 	if (fd < 0) {
-		nft_guest_remove(h->config, &guest, nft_text);
-		(void)run_nft(h);
+		call->reason = fd == -ENOENT ? HELPER_NO_BRIDGE : HELPER_HOST;
+		return fd;
+	}
+	fd = h->sys->tap(tap, req->flags, h->config->owner_uid);
+	if (fd < 0) {
+		(void)set_guest(h, tap, req, false);
 		call->reason = fd == -EBUSY ? HELPER_BUSY : HELPER_HOST;
 		return fd;
 	}
-	memcpy(call->reply.tap.name, guest.tap, sizeof(call->reply.tap.name));
+	memcpy(call->reply.tap.name, tap, sizeof(call->reply.tap.name));
 	call->reply_fd = fd;
 	return 0;
+}
+
+/* Without the tables no guest has rules. */
+static int absent_is_fine(int r)
+{
+	return r == -ENOENT ? 0 : r;
 }
 
 int run_tap_delete(struct helper *h, struct call *call)
 {
 	const struct helper_net_request *req = call->body;
-	struct nft_guest guest = { .address = req->address };
+	char tap[TAP_NAME_SIZE];
 	int r;
 
-	tap_name(req->vm_id, guest.tap);
-	r = h->sys->link_delete(h->sys->data, guest.tap);
-	if (r < 0)
-		return r;
-	/* Without a bridge no guest ever had rules. */
-	if (!h->sys->link_exists(h->sys->data, HELPER_BRIDGE))
-		return 0;
-	nft_guest_remove(h->config, &guest, nft_text);
-	return run_nft(h);
+	tap_name(req->vm_id, tap);
+	r = h->sys->link_delete(tap);
+	return r < 0 ? r : absent_is_fine(set_guest(h, tap, req, false));
 }
 
-static int set_nat(struct helper *h, const struct call *call, bool on)
+static int set_nat(const struct helper *h, const struct helper_net_request *req, bool on)
 {
-	const struct helper_net_request *req = call->body;
+	struct nft_element elements[NFT_NAT_ELEMENTS];
 
-	nft_nat(h->config, req->address, on, nft_text);
-	return run_nft(h);
+	nft_nat(h->config, req->address, on, elements);
+	return h->sys->elements(elements, ARRAY_SIZE(elements));
 }
 
 int run_nat_ensure(struct helper *h, struct call *call)
 {
+	int r;
+
 	if (!has_bridge(h, call))
 		return -ENETDOWN;
 	if (!forwarding(h, call))
 		return -ENETUNREACH;
-	return set_nat(h, call, true);
+	r = set_nat(h, call->body, true);
+	if (r == -ENOENT)
+		call->reason = HELPER_NO_BRIDGE;
+	return r;
 }
 
 int run_nat_remove(struct helper *h, struct call *call)
 {
-	if (!h->sys->link_exists(h->sys->data, HELPER_BRIDGE))
-		return 0;
-	return set_nat(h, call, false);
+	return absent_is_fine(set_nat(h, call->body, false));
 }
 
 static int resolvectl(struct helper *h, const char *verb, const char *value)
 {
 	const char *const argv[] = { RESOLVECTL, verb, HELPER_BRIDGE, value, NULL };
 
-	return h->sys->run(h->sys->data, argv, NULL);
+	return h->sys->run(argv, NULL);
 }
 
 int run_dns_route(struct helper *h, struct call *call)
@@ -159,7 +169,7 @@ int run_dns_route(struct helper *h, struct call *call)
 int run_dns_clear(struct helper *h, struct call *call)
 {
 	(void)call;
-	if (!h->sys->link_exists(h->sys->data, HELPER_BRIDGE))
+	if (!h->sys->if_nametoindex(HELPER_BRIDGE))
 		return 0;
 	return resolvectl(h, "revert", NULL);
 }

@@ -90,7 +90,7 @@ static bool process_ours(const struct helper *h, pid_t pid)
 
 static int signal_process(struct helper *h, struct call *call, pid_t pid, int sig)
 {
-	autoclose int pidfd = h->sys->pidfd_open(h->sys->data, pid);
+	autoclose int pidfd = h->sys->pidfd_open(pid, 0);
 	int r;
 
 	if (pidfd < 0) {
@@ -101,7 +101,7 @@ static int signal_process(struct helper *h, struct call *call, pid_t pid, int si
 		call->reason = HELPER_NOT_OURS;
 		return -EPERM;
 	}
-	r = h->sys->pidfd_signal(h->sys->data, pidfd, sig);
+	r = h->sys->pidfd_send_signal(pidfd, sig, NULL, 0) < 0 ? -errno : 0;
 	if (r == -ESRCH)
 		call->reason = HELPER_GONE;
 	return r;

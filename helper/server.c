@@ -20,7 +20,6 @@ enum {
 	CONNECTIONS_MAX = 16,
 	BACKLOG = 64,
 	IDLE_US = 10 * 1000 * 1000, /* a connection without a request is dropped then */
-	FDS_MAX = 8,                /* room for descriptors of one datagram; one is allowed */
 };
 
 int server_listen(const struct config *config)
@@ -58,31 +57,23 @@ bool peer_ok(const struct config *config, int fd)
 	       (peer.uid == 0 || peer.uid == config->owner_uid);
 }
 
+/* For one descriptor: of a length that fits it to the byte, so that the kernel closes more and says
+ * MSG_CTRUNC. */
 union control {
 	struct cmsghdr align;
-	char space[CMSG_SPACE(sizeof(int) * FDS_MAX)];
+	char space[CMSG_SPACE(sizeof(int))];
 };
 
-/* Takes the descriptors of a message: all are closed but the first. Returns how many came. */
-static int take_fds(struct msghdr *msg, int *ret_fd)
+/* The descriptor that came with a message; -1: none. */
+static int take_brought(struct msghdr *msg)
 {
-	int n = 0;
+	const struct cmsghdr *c = CMSG_FIRSTHDR(msg);
+	int fd = -1;
 
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		for (size_t at = 0; at + sizeof(int) <= c->cmsg_len - CMSG_LEN(0);
-		     at += sizeof(int)) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(c) + at, sizeof(fd));
-			if (n++ == 0)
-				*ret_fd = fd;
-			else
-				close_keep_errno(fd);
-		}
-	}
-	return n;
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+	    c->cmsg_len == CMSG_LEN(sizeof(fd)))
+		memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+	return fd;
 }
 
 static int send_reply(int fd, const struct helper_head *head, const struct call *call, int result)
@@ -106,7 +97,7 @@ static int send_reply(int fd, const struct helper_head *head, const struct call 
 		struct cmsghdr *c;
 
 		msg.msg_control = &control;
-		msg.msg_controllen = CMSG_SPACE(sizeof(int));
+		msg.msg_controllen = CMSG_LEN(sizeof(int));
 		c = CMSG_FIRSTHDR(&msg);
 		c->cmsg_level = SOL_SOCKET;
 		c->cmsg_type = SCM_RIGHTS;
@@ -124,12 +115,12 @@ static bool all_zero(const char *p, size_t n)
 	return true;
 }
 
-static bool head_ok(const struct helper_head *head, size_t body_len, int n_fds)
+static bool head_ok(const struct helper_head *head, size_t body_len, int fd)
 {
 	return head->magic == HELPER_MAGIC && head->version == HELPER_VERSION && head->zero == 0 &&
 	       head->op < HELPER_OP_MAX_ && head->length == body_len &&
 	       body_len == helper_request_size(head->op) &&
-	       (n_fds == 0 || (n_fds == 1 && head->op == HELPER_VM_LAUNCH)) &&
+	       (fd < 0 || head->op == HELPER_VM_LAUNCH) &&
 	       (vm_id_ok(head->op_id) || all_zero(head->op_id, sizeof(head->op_id)));
 }
 
@@ -145,23 +136,22 @@ int server_receive(struct helper *h, int fd)
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
 		.msg_control = &control,
-		.msg_controllen = sizeof(control),
+		.msg_controllen = CMSG_LEN(sizeof(int)),
 	};
 	struct call call = { .body = request.body, .fd = -1, .reply_fd = -1 };
 	autoclose int brought = -1;
 	autoclose int reply_fd = -1;
 	char op_id[HELPER_ID_LEN + 1];
 	ssize_t n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-	int n_fds;
 	int r;
 
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-	n_fds = take_fds(&msg, &brought);
+	brought = take_brought(&msg);
 	if (n == 0)
 		return -ECONNRESET;
 	if ((size_t)n < sizeof(request.head) || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ||
-	    !head_ok(&request.head, (size_t)n - sizeof(request.head), n_fds)) {
+	    !head_ok(&request.head, (size_t)n - sizeof(request.head), brought)) {
 		log_warn("malformed request: connection dropped");
 		return -EPROTO;
 	}

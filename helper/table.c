@@ -36,29 +36,24 @@ static enum helper_reason gate_vm(const struct helper *h, const void *body)
 	return vm_id_ok(req->vm_id) ? HELPER_OK : HELPER_BAD_VM_ID;
 }
 
-static enum helper_reason gate_net(const struct helper *h, const void *body)
+static enum helper_reason check_net(const struct helper *h, const struct helper_net_request *req,
+				    unsigned int flags)
 {
-	const struct helper_net_request *req = body;
-
 	if (!vm_id_ok(req->vm_id))
 		return HELPER_BAD_VM_ID;
 	if (!address_ok(h->config, req->address))
 		return HELPER_BAD_ADDRESS;
-	return req->zero ? HELPER_BAD_FLAGS : HELPER_OK;
+	return req->flags & ~flags ? HELPER_BAD_FLAGS : HELPER_OK;
+}
+
+static enum helper_reason gate_net(const struct helper *h, const void *body)
+{
+	return check_net(h, body, 0);
 }
 
 static enum helper_reason gate_tap(const struct helper *h, const void *body)
 {
-	const struct helper_tap_request *req = body;
-	const unsigned int known = HELPER_TAP_OPEN | HELPER_TAP_PERSIST | HELPER_TAP_NAT;
-
-	if (!vm_id_ok(req->vm_id))
-		return HELPER_BAD_VM_ID;
-	if (!address_ok(h->config, req->address))
-		return HELPER_BAD_ADDRESS;
-	if (!mac_ok(req->mac))
-		return HELPER_BAD_MAC;
-	return req->zero || (req->flags & ~known) ? HELPER_BAD_FLAGS : HELPER_OK;
+	return check_net(h, body, HELPER_TAP_OPEN | HELPER_TAP_PERSIST | HELPER_TAP_NAT);
 }
 
 static enum helper_reason gate_dns(const struct helper *h, const void *body)

@@ -84,15 +84,15 @@ static bool binary_ok(struct helper *h, const char *path)
 	struct stat st;
 	int n = snprintf(part, sizeof(part), "%s", path);
 
-	if (n < 2 || (size_t)n >= sizeof(part) || path[0] != '/' ||
-	    h->sys->lstat(h->sys->data, path, &st) < 0 || helper_binary_problem(&st))
+	if (n < 2 || (size_t)n >= sizeof(part) || path[0] != '/' || h->sys->lstat(path, &st) < 0 ||
+	    helper_binary_problem(&st))
 		return false;
 	for (;;) {
 		char *slash = strrchr(part, '/');
 
 		slash[slash == part] = '\0';
-		if (h->sys->lstat(h->sys->data, part, &st) < 0 || !S_ISDIR(st.st_mode) ||
-		    st.st_uid != 0 || (st.st_mode & (S_IWGRP | S_IWOTH)))
+		if (h->sys->lstat(part, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != 0 ||
+		    (st.st_mode & (S_IWGRP | S_IWOTH)))
 			return false;
 		if (slash == part)
 			return true;
@@ -196,7 +196,7 @@ int run_vm_launch(struct helper *h, struct call *call)
 		}
 		jailer_argv(c, id, uid, gid, argv);
 	}
-	r = h->sys->spawn(h->sys->data, argv, call->fd, &proc);
+	r = h->sys->spawn(argv, call->fd, &proc);
 	if (r < 0)
 		return r;
 	join_cgroup(h, id, proc.pid);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lib/helper/wire.h"
 
+#include <arpa/inet.h>
+#include <string.h>
+
 #include "lib/base/macro.h"
 
 static const struct {
@@ -10,7 +13,7 @@ static const struct {
 } ops[] = {
 	[HELPER_STATUS] = { "status", 0, sizeof(struct helper_status_reply) },
 	[HELPER_BRIDGE_ENSURE] = { "bridge.ensure", 0, sizeof(struct helper_bridge_reply) },
-	[HELPER_TAP_CREATE] = { "tap.create", sizeof(struct helper_tap_request),
+	[HELPER_TAP_CREATE] = { "tap.create", sizeof(struct helper_net_request),
 				sizeof(struct helper_tap_reply) },
 	[HELPER_TAP_DELETE] = { "tap.delete", sizeof(struct helper_net_request), 0 },
 	[HELPER_NAT_ENSURE] = { "nat.ensure", sizeof(struct helper_net_request), 0 },
@@ -31,7 +34,6 @@ static const char *const reasons[] = {
 	[HELPER_OK] = "done",
 	[HELPER_BAD_VM_ID] = "not a VM id",
 	[HELPER_BAD_ADDRESS] = "not a guest address of the bridge",
-	[HELPER_BAD_MAC] = "not a locally administered unicast hardware address",
 	[HELPER_BAD_FLAGS] = "an unknown flag is set",
 	[HELPER_BAD_LIMIT] = "a limit is out of range",
 	[HELPER_BAD_PORT] = "a port below 1024",
@@ -81,4 +83,21 @@ const char *helper_binary_problem(const struct stat *st)
 	if (!(st->st_mode & S_IXUSR))
 		return "is not executable";
 	return NULL;
+}
+
+void helper_guest_mac(uint32_t address, uint8_t ret_mac[6])
+{
+	uint32_t net = htonl(address);
+
+	ret_mac[0] = 2;
+	ret_mac[1] = 'b';
+	memcpy(ret_mac + 2, &net, sizeof(net));
+}
+
+void helper_guest_v6(const uint8_t ula[16], uint32_t address, uint8_t ret_v6[16])
+{
+	uint32_t net = htonl(address);
+
+	memcpy(ret_v6, ula, 12);
+	memcpy(ret_v6 + 12, &net, sizeof(net));
 }

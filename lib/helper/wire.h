@@ -61,7 +61,6 @@ enum helper_reason {
 	HELPER_OK,
 	HELPER_BAD_VM_ID,
 	HELPER_BAD_ADDRESS,   /* not one of the guest addresses of the bridge */
-	HELPER_BAD_MAC,       /* not a locally administered unicast address */
 	HELPER_BAD_FLAGS,     /* unknown flag or a byte that should be 0 */
 	HELPER_BAD_LIMIT,     /* a limit out of range */
 	HELPER_BAD_PORT,      /* below 1024 */
@@ -130,28 +129,21 @@ enum helper_tap_flags {
 	HELPER_TAP_NAT = 1 << 2,     /* nat.ensure in the same step */
 };
 
-/* tap.create. The reply has one descriptor: the tap, with a virtio-net header. */
-struct helper_tap_request {
+/*
+ * tap.create, tap.delete, nat.ensure, nat.remove; only the first has flags. Its reply has one
+ * descriptor: the tap, with a virtio-net header.
+ */
+struct helper_net_request {
 	char vm_id[HELPER_ID_LEN];
-	uint32_t address; /* of the guest */
-	uint8_t mac[6];
-	uint16_t flags; /* of enum helper_tap_flags */
-	uint32_t zero;
+	uint32_t address; /* of the guest: its other addresses follow from it */
+	uint32_t flags;   /* of enum helper_tap_flags */
 };
-static_assert(sizeof(struct helper_tap_request) == 32, "wire size");
+static_assert(sizeof(struct helper_net_request) == 24, "wire size");
 
 struct helper_tap_reply {
 	char name[16]; /* of the interface, NUL-padded */
 };
 static_assert(sizeof(struct helper_tap_reply) == 16, "wire size");
-
-/* tap.delete, nat.ensure, nat.remove. */
-struct helper_net_request {
-	char vm_id[HELPER_ID_LEN];
-	uint32_t address;
-	uint32_t zero;
-};
-static_assert(sizeof(struct helper_net_request) == 24, "wire size");
 
 /* dns.route; dns.clear has no body. */
 struct helper_dns_request {
@@ -218,3 +210,8 @@ const char *helper_reason_text(unsigned int reason);
  * writable by group or others", …; NULL when nothing is.
  */
 const char *helper_binary_problem(const struct stat *st);
+
+/* The guest's hardware address: locally administered, made from its IPv4 address. */
+void helper_guest_mac(uint32_t address, uint8_t ret_mac[6]);
+/* The guest's IPv6 address: the prefix and, in its low 32 bits, the IPv4 address. */
+void helper_guest_v6(const uint8_t ula[16], uint32_t address, uint8_t ret_v6[16]);

@@ -67,21 +67,9 @@ int address_pick(const struct address_plan *plan, const uint32_t *used, size_t n
 	return 0;
 }
 
-void address_mac(uint32_t address, uint8_t ret_mac[6])
-{
-	uint32_t net = htonl(address);
-
-	ret_mac[0] = 2;
-	ret_mac[1] = 'b';
-	memcpy(ret_mac + 2, &net, sizeof(net));
-}
-
 void address_v6(const struct address_plan *plan, uint32_t address, uint8_t ret_v6[16])
 {
-	uint32_t net = htonl(address);
-
-	memcpy(ret_v6, plan->ula, 12);
-	memcpy(ret_v6 + 12, &net, sizeof(net));
+	helper_guest_v6(plan->ula, address, ret_v6);
 }
 
 char *address_format(uint32_t address, char *buf)

@@ -29,9 +29,7 @@ uint32_t address_gateway(const struct address_plan *plan);
 int address_pick(const struct address_plan *plan, const uint32_t *used, size_t n_used,
 		 uint32_t last, uint32_t *ret_address) MUST_USE;
 
-/* The guest's hardware address: locally administered, made from its IPv4 address. */
-void address_mac(uint32_t address, uint8_t ret_mac[6]);
-/* The guest's IPv6 address: the prefix and, in its low 32 bits, the IPv4 address. */
+/* The guest's IPv6 address. */
 void address_v6(const struct address_plan *plan, uint32_t address, uint8_t ret_v6[16]);
 
 /* Text; `buf` of ADDRESS_TEXT bytes (ADDRESS_MAC_TEXT for the last). Each returns buf. */

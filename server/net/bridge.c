@@ -40,15 +40,10 @@ int bridge_attach(const struct helper_client *helper, const struct bridge_vm *vm
 		.nat = vm->nat,
 	};
 	struct bridge_port port = BRIDGE_PORT_INIT;
-	int r = bridge_plan(helper, &port.plan, err);
+	int r = make_tap(helper, &tap, &port, err);
 
-	address_mac(vm->address, tap.mac);
-	if (r == 0)
-		r = make_tap(helper, &tap, &port, err);
 	if (r < 0)
 		return error_wrap(err, "bridge network of VM %s", vm->id);
-	memcpy(port.mac, tap.mac, sizeof(port.mac));
-	address_v6(&port.plan, vm->address, port.v6);
 	*ret_port = port;
 	return 0;
 }

@@ -19,16 +19,13 @@ struct bridge_vm {
 struct bridge_port {
 	int tap_fd;        /* -1: none; the owner's to close */
 	char tap_name[16]; /* of the interface */
-	uint8_t mac[6];
-	uint8_t v6[16];
-	struct address_plan plan; /* gateway and prefix: what the guest is told */
 };
 
 #define BRIDGE_PORT_INIT ((struct bridge_port){ .tap_fd = -1 })
 
 /*
- * The network that the helper serves; made if it is not there. Ask once and give addresses out of
- * it with address_pick().
+ * The network that the helper serves; made if it is not there. Ask before each bridge_attach(), and
+ * give addresses out of it with address_pick().
  */
 int bridge_plan(const struct helper_client *helper, struct address_plan *ret_plan,
 		struct error *err) MUST_USE;

@@ -291,11 +291,11 @@ int helper_bridge_ensure(const struct helper_client *helper, struct helper_bridg
 int helper_tap_create(const struct helper_client *helper, const struct helper_tap *tap, int *ret_fd,
 		      char *name, struct error *err)
 {
-	struct helper_tap_request request = {
+	struct helper_net_request request = {
 		.address = tap->address,
-		.flags = (uint16_t)((tap->open ? HELPER_TAP_OPEN : 0) |
-				    (tap->persist ? HELPER_TAP_PERSIST : 0) |
-				    (tap->nat ? HELPER_TAP_NAT : 0)),
+		.flags = (tap->open ? HELPER_TAP_OPEN : 0U) |
+			 (tap->persist ? HELPER_TAP_PERSIST : 0U) |
+			 (tap->nat ? HELPER_TAP_NAT : 0U),
 	};
 	struct helper_tap_reply reply;
 	struct call call = {
@@ -308,7 +308,6 @@ int helper_tap_create(const struct helper_client *helper, const struct helper_ta
 	int r;
 
 	put_id(request.vm_id, tap->vm_id);
-	memcpy(request.mac, tap->mac, sizeof(request.mac));
 	r = call_helper(helper, &call, err);
 	if (r < 0)
 		return r;

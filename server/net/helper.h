@@ -47,7 +47,6 @@ int helper_bridge_ensure(const struct helper_client *helper, struct helper_bridg
 struct helper_tap {
 	const char *vm_id;
 	uint32_t address;
-	uint8_t mac[6];
 	bool open;    /* may talk to other guests that are open */
 	bool persist; /* for a VMM that opens it by its name */
 	bool nat;     /* helper_nat_ensure() in the same step */

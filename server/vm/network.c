@@ -8,6 +8,7 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
+#include "lib/helper/wire.h"
 #include "lib/link/protocol.h"
 #include "server/net/bridge.h"
 #include "server/net/dns.h"
@@ -110,7 +111,7 @@ void vm_network_word(const struct vm *vm, char *buf, size_t size)
 	buf[0] = '\0';
 	if (!on_bridge(&vm->row) || !in_plan(plan, address))
 		return;
-	address_mac(address, mac);
+	helper_guest_mac(address, mac);
 	address_v6(plan, address, v6[0]);
 	address_v6(plan, address_gateway(plan), v6[1]);
 	n = snprintf(buf, size, "%s/%u,gw=%s,mac=%s", address_format(address, text[0]),
@@ -168,11 +169,13 @@ static int add_word(struct vm_boot *boot, const char *word)
 static int fill_boot(struct vm_boot *boot, const struct place *p, struct bridge_port *port,
 		     struct error *err)
 {
+	uint8_t mac[6];
 	int r = add_word(boot, p->word);
 
 	if (r < 0)
 		return error_errno(err, r, "kernel command line");
-	(void)address_format_mac(port->mac, boot->mac);
+	helper_guest_mac(p->vm.address, mac);
+	(void)address_format_mac(mac, boot->mac);
 	(void)snprintf(boot->tap_name, sizeof(boot->tap_name), "%s", port->tap_name);
 	boot->config.net.tap_name = boot->tap_name;
 	boot->config.net.tap_fd = take_fd(&port->tap_fd);

@@ -16,26 +16,26 @@
 #include "lib/base/log.h"
 #include "tests/fuzz/fuzz.h"
 
-static int fake_pidfd_open(void *data, pid_t pid)
+static int fake_pidfd_open(pid_t pid, unsigned int flags)
 {
-	(void)data;
+	(void)flags;
 	/* The gates let nothing else through. */
 	assert(pid > 1 && pid != 4242);
 	return open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-static int fake_pidfd_signal(void *data, int pidfd, int sig)
+static int fake_pidfd_signal(int pidfd, int sig, siginfo_t *info, unsigned int flags)
 {
-	(void)data;
+	(void)info;
+	(void)flags;
 	(void)pidfd;
 	(void)sig;
 	/* There is no process in the empty folder that stands for /proc: none can be proved. */
 	abort();
 }
 
-static int fake_lstat(void *data, const char *path, struct stat *ret_st)
+static int fake_lstat(const char *path, struct stat *ret_st)
 {
-	(void)data;
 	assert(path[0] == '/');
 	*ret_st = (struct stat){ .st_mode = S_IFREG | 0755 };
 	if (!strstr(path, "jailer") && !strstr(path, "firecracker") && !strstr(path, "setpriv"))
@@ -43,29 +43,31 @@ static int fake_lstat(void *data, const char *path, struct stat *ret_st)
 	return 0;
 }
 
-/* Words that were never in a template of ours. */
-static void check_text(const char *text)
+/* Sets that the rules have, and keys that fill theirs. */
+static int fake_elements(const struct nft_element *elements, size_t n)
 {
-	size_t len = strlen(text);
+	assert(n == NFT_GUEST_ELEMENTS || n == NFT_NAT_ELEMENTS);
+	for (size_t i = 0; i < n; i++) {
+		const struct nft_element *e = &elements[i];
+		bool of_tap = e->key_size > 16;
 
-	assert(len > 0 && len < NFT_TEXT_MAX && text[len - 1] == '\n');
-	assert(strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-			    " \n\"*.,:;{}@!=_-/") == len);
-	assert(!strstr(text, "include"));
-}
-
-static int fake_run(void *data, const char *const *argv, const char *input)
-{
-	(void)data;
-	assert(argv[0][0] == '/');
-	if (input)
-		check_text(input);
+		assert(strstr(nft_rules, e->set));
+		assert(e->key_size % 4 == 0 && e->key_size <= sizeof(e->key));
+		assert(of_tap == str_has_prefix((const char *)e->key, TAP_PREFIX));
+		assert(!of_tap || strlen((const char *)e->key) == TAP_NAME_SIZE - 1 ||
+		       streq((const char *)e->key, TAP_PREFIX));
+	}
 	return 0;
 }
 
-static int fake_spawn(void *data, const char *const *argv, int out_fd, struct proc *ret_proc)
+static int fake_run(const char *const *argv, const char *input)
 {
-	(void)data;
+	assert(argv[0][0] == '/' && (!input || input == nft_rules));
+	return 0;
+}
+
+static int fake_spawn(const char *const *argv, int out_fd, struct proc *ret_proc)
+{
 	(void)out_fd;
 	for (; *argv; argv++)
 		assert(!strstr(*argv, ".."));
@@ -73,42 +75,39 @@ static int fake_spawn(void *data, const char *const *argv, int out_fd, struct pr
 	return 0;
 }
 
-static int fake_bridge(void *data, const struct config *config)
+static int fake_bridge(const struct config *config)
 {
-	(void)data;
 	(void)config;
 	return 0;
 }
 
-static int fake_link_exists(void *data, const char *name)
+static unsigned int fake_link_exists(const char *name)
 {
-	(void)data;
 	return streq(name, HELPER_BRIDGE);
 }
 
-static int fake_tap(void *data, const char *name, unsigned int flags, uid_t owner)
+static int fake_tap(const char *name, unsigned int flags, uid_t owner)
 {
-	(void)data;
 	assert(str_has_prefix(name, "bgr") && strlen(name) == 15 && owner == 1000);
 	assert((flags & ~7U) == 0);
 	return open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-static int fake_link_delete(void *data, const char *name)
+static int fake_link_delete(const char *name)
 {
-	(void)data;
 	assert(str_has_prefix(name, "bgr") && strlen(name) == 15);
 	return 0;
 }
 
 static const struct sys sys_fake = {
 	.pidfd_open = fake_pidfd_open,
-	.pidfd_signal = fake_pidfd_signal,
+	.pidfd_send_signal = fake_pidfd_signal,
 	.lstat = fake_lstat,
 	.run = fake_run,
 	.spawn = fake_spawn,
 	.bridge = fake_bridge,
-	.link_exists = fake_link_exists,
+	.elements = fake_elements,
+	.if_nametoindex = fake_link_exists,
 	.tap = fake_tap,
 	.link_delete = fake_link_delete,
 };

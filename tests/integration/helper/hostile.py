@@ -18,12 +18,12 @@ import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from wire import OPS, SIZES, Client, Helper, head, net_body, tap_body  # noqa: E402
+from wire import OPS, SIZES, Client, Helper, head, net_body  # noqa: E402
 
 OWNER, STRANGER = 23456, 23457
 ID = b"0123456789abcdef"
 GUEST = 0x0AD10005
-MAC = b"\x02bcdef"
+NET_OPS = ("tap.create", "tap.delete", "nat.ensure", "nat.remove")
 BAD_IDS = [b"", b"../../../etc/pas", b"0123456789abcde/", b"0123456789abcdeF", b"\xff" * 16,
            b"0123456789abcde\n", b"0123456789abcde;", b"................", b"0123456789abcdei",
            b"$(reboot)       ", b"0\0" * 8]
@@ -61,7 +61,7 @@ def refused(client, op, body, reason, fds=()):
 
 def good_body(op):
     return {"status": b"", "bridge.ensure": b"", "dns.clear": b"",
-            "tap.create": tap_body(ID, GUEST, MAC), "tap.delete": net_body(ID, GUEST),
+            "tap.create": net_body(ID, GUEST), "tap.delete": net_body(ID, GUEST),
             "nat.ensure": net_body(ID, GUEST), "nat.remove": net_body(ID, GUEST),
             "dns.route": struct.pack("<H6x", 42069),
             "cgroup.create": struct.pack("<16sQII", ID, 0, 0, 0), "cgroup.remove": ID,
@@ -108,8 +108,7 @@ def test_fds(client_of):
 
 def test_values(client):
     for bad in BAD_IDS:
-        refused(client, "tap.create", tap_body(bad, GUEST, MAC), "vm-id")
-        for op in ("tap.delete", "nat.ensure", "nat.remove"):
+        for op in NET_OPS:
             refused(client, op, net_body(bad, GUEST), "vm-id")
         refused(client, "cgroup.create", struct.pack("<16sQII", bad, 0, 0, 0), "vm-id")
         refused(client, "vm.launch", struct.pack("<16sII", bad, 0, 0), "vm-id")
@@ -117,13 +116,13 @@ def test_values(client):
             refused(client, op, struct.pack("16s", bad), "vm-id")
     for bad in (0, 1, 0x7F000001, 0x0AD10000, 0x0AD10001, 0x0AD1FFFF, 0x0AD20005, 0xFFFFFFFF,
                 0x0500D10A, 0xC0A80001):
-        refused(client, "tap.create", tap_body(ID, bad, MAC), "address")
-        for op in ("tap.delete", "nat.ensure", "nat.remove"):
+        for op in NET_OPS:
             refused(client, op, net_body(ID, bad), "address")
-    for bad in (bytes(6), b"\xff" * 6, b"\x03bcdef", b"\x00bcdef", b"\x01bcdef"):
-        refused(client, "tap.create", tap_body(ID, GUEST, bad), "mac")
-    for bad in (8, 16, 0x8000, 0xFFFF):
-        refused(client, "tap.create", tap_body(ID, GUEST, MAC, bad), "flags")
+    for bad in (8, 16, 0x8000, 0xFFFF, 0x80000000, 0xFFFFFFFF):
+        refused(client, "tap.create", net_body(ID, GUEST, bad), "flags")
+    for op in NET_OPS[1:]:
+        for bad in (1, 2, 4, 8, 0x80000000):
+            refused(client, op, net_body(ID, GUEST, bad), "flags")
     for bad in (2, 4, 0x80000000, 0xFFFFFFFF):
         refused(client, "vm.launch", struct.pack("<16sII", ID, bad, 0), "flags")
     refused(client, "vm.launch", struct.pack("<16sII", ID, 0, 1), "flags")

@@ -11,9 +11,9 @@ MAGIC, VERSION = 0x48474E42, 1
 OPS = ["status", "bridge.ensure", "tap.create", "tap.delete", "nat.ensure", "nat.remove",
        "dns.route", "dns.clear", "cgroup.create", "cgroup.remove", "vm.launch", "jail.remove",
        "process.signal", "process.kill"]
-REASONS = ["ok", "vm-id", "address", "mac", "flags", "limit", "port", "fd", "signal", "pid",
+REASONS = ["ok", "vm-id", "address", "flags", "limit", "port", "fd", "signal", "pid",
            "not-ours", "gone", "no-bridge", "binary", "busy", "no-forwarding", "host"]
-SIZES = {"status": 0, "bridge.ensure": 0, "tap.create": 32, "tap.delete": 24, "nat.ensure": 24,
+SIZES = {"status": 0, "bridge.ensure": 0, "tap.create": 24, "tap.delete": 24, "nat.ensure": 24,
          "nat.remove": 24, "dns.route": 8, "dns.clear": 0, "cgroup.create": 32,
          "cgroup.remove": 16, "vm.launch": 24, "jail.remove": 16, "process.signal": 16,
          "process.kill": 16}
@@ -65,12 +65,10 @@ class Client:
         self.sock.close()
 
 
-def net_body(vm, address):
-    return struct.pack("<16sII", vm, address, 0)
+def net_body(vm, address, flags=0):
+    return struct.pack("<16sII", vm, address, flags)
 
 
-def tap_body(vm, address, mac, flags=0):
-    return struct.pack("<16sI6sHI", vm, address, mac, flags, 0)
 
 
 class Helper:

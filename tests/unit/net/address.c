@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "lib/helper/wire.h"
 #include "tests/unit/test.h"
 
 static const struct address_plan plan = { .subnet = 0x0ad10000,
@@ -41,7 +42,7 @@ static void a_freed_address_is_used_again_late(void **state)
 
 static void every_address_is_given_once_and_then_none(void **state)
 {
-	uint32_t used[13];
+	uint32_t used[13] = { 0 };
 	uint32_t last = 0;
 	uint32_t a;
 
@@ -68,7 +69,7 @@ static void addresses_as_text(void **state)
 
 	(void)state;
 	assert_string_equal(address_format(0x0ad10005, text), "10.209.0.5");
-	address_mac(0x0ad10005, mac);
+	helper_guest_mac(0x0ad10005, mac);
 	assert_string_equal(address_format_mac(mac, text), "02:62:0a:d1:00:05");
 	address_v6(&plan, 0x0ad10005, v6);
 	assert_string_equal(address_format_v6(v6, text), "fd62:616e:6772::ad1:5");
