@@ -184,7 +184,6 @@ void api_event_stream(struct http_request *req, void *context)
 								.gone = on_gone };
 	struct api *api = context;
 	struct subscriber *s = calloc(1, sizeof(*s));
-	const char *follow = http_query(req, "follow");
 	struct error err;
 
 	if (!s || loop_timer_new(api->loop, on_heartbeat, s, &s->heartbeat) < 0) {
@@ -195,7 +194,7 @@ void api_event_stream(struct http_request *req, void *context)
 	}
 	s->api = api;
 	s->ndjson = http_accepts(req, "application/x-ndjson");
-	s->follow = !follow || !streq(follow, "false");
+	s->follow = api_query_bool(req, "follow", true);
 	s->sent = start_after(req, api, s->follow);
 	s->filter.kind = copy_of(http_query(req, "kind"), s->kind, sizeof(s->kind));
 	s->filter.target = copy_of(api_query_target(req, api), s->target, sizeof(s->target));

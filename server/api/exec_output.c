@@ -177,14 +177,13 @@ static int check_from(struct vm_exec *exec, uint64_t from, struct error *err)
 
 static struct reader *reader_new(struct http_request *req, struct vm_exec *exec, struct error *err)
 {
-	const char *follow = http_query(req, "follow");
 	struct reader *r = calloc(1, sizeof(*r));
 
 	if (r)
 		*r = (struct reader){ .exec = exec,
 				      .offset = (uint64_t)api_query_number(req, "from", 0),
 				      .until = vm_exec_end(exec),
-				      .follow = follow && streq(follow, "true"),
+				      .follow = api_query_bool(req, "follow", false),
 				      .frames = http_accepts(req, "application/x-ndjson"),
 				      .watch = vm_exec_watch(exec, on_news, r) };
 	if (r && r->watch)

@@ -358,7 +358,6 @@ void api_exec_input(struct http_request *req, void *context)
 	static const struct http_upload_callbacks upload = { .data = on_input,
 							     .end = on_input_end,
 							     .gone = on_input_gone };
-	const char *more = http_query(req, "more");
 	struct vm_exec *exec = NULL;
 	struct input *in = NULL;
 	struct error err;
@@ -369,7 +368,7 @@ void api_exec_input(struct http_request *req, void *context)
 		if (in)
 			*in = (struct input){ .req = req,
 					      .exec = exec,
-					      .close = !more || !streq(more, "true"),
+					      .close = !api_query_bool(req, "more", false),
 					      .watch = vm_exec_watch(exec, on_input_news, in) };
 		r = in && in->watch ? 0 : error_errno(&err, -ENOMEM, "input of an exec");
 	}

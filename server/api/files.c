@@ -54,13 +54,6 @@ static char *guest_path(const struct http_request *req)
 	return asprintf(&path, "/%s", http_param(req, "path")) < 0 ? NULL : path;
 }
 
-static bool asked(const struct http_request *req, const char *name)
-{
-	const char *value = http_query(req, name);
-
-	return value && streq(value, "true");
-}
-
 /* --- out of the guest --- */
 
 static void on_drained(void *data)
@@ -345,7 +338,7 @@ static struct transfer *transfer_new(struct http_request *req)
 		return NULL;
 	*t = (struct transfer){ .req = req,
 				.path = guest_path(req),
-				.tar = asked(req, "tar"),
+				.tar = api_query_bool(req, "tar", false),
 				.range = GUEST_RANGE_ALL };
 	buf_init(&t->listing, LISTING_MAX);
 	if (t->path)
@@ -442,7 +435,7 @@ static struct guest_put_options put_options(const struct http_request *req)
 	o.offset = api_query_number(req, "offset", -1);
 	o.uid = api_query_number(req, "uid", -1);
 	o.gid = api_query_number(req, "gid", -1);
-	o.parents = asked(req, "parents");
+	o.parents = api_query_bool(req, "parents", false);
 	if (mode)
 		o.mode = (int32_t)strtol(mode, NULL, 8);
 	return o;
@@ -504,7 +497,8 @@ void api_file_delete(struct http_request *req, void *context)
 			      "path: the guest's root folder can't be deleted; name what is in it");
 	if (r == 0) {
 		http_on_gone(req, on_client_gone, t);
-		r = guest_file_delete(vm_guest(vm), t->path, asked(req, "recursive"), &callbacks, t,
+		r = guest_file_delete(vm_guest(vm), t->path,
+				      api_query_bool(req, "recursive", false), &callbacks, t,
 				      &t->guest, &err);
 	}
 	if (r < 0) {

@@ -17,6 +17,13 @@ long api_query_number(const struct http_request *req, const char *name, long oth
 	return text ? strtol(text, NULL, 10) : otherwise;
 }
 
+bool api_query_bool(const struct http_request *req, const char *name, bool otherwise)
+{
+	const char *text = http_query(req, name);
+
+	return text ? streq(text, "true") || streq(text, "1") : otherwise;
+}
+
 const char *api_query_target(const struct http_request *req, struct api *api)
 {
 	const char *target = http_query(req, "target");

@@ -205,3 +205,5 @@ bool api_since_match(const struct http_request *req, const json_t *view, const c
 
 /* Query parameter as a number that the document has already checked. */
 long api_query_number(const struct http_request *req, const char *name, long otherwise);
+/* The same as a truth value: "true" and "1", or "false" and "0". */
+bool api_query_bool(const struct http_request *req, const char *name, bool otherwise);

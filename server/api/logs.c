@@ -65,7 +65,6 @@ static void follow(struct http_request *req, struct vm *vm, const char *log, siz
 void api_vm_logs(struct http_request *req, void *context)
 {
 	struct api *api = context;
-	const char *wants_more = http_query(req, "follow");
 	size_t tail = (size_t)api_query_number(req, "tail_bytes", 65536);
 	autofree char *log = NULL;
 	struct vm *vm = NULL;
@@ -81,7 +80,7 @@ void api_vm_logs(struct http_request *req, void *context)
 	}
 	if (len < tail)
 		tail = len;
-	if (wants_more && streq(wants_more, "true") && vm_console(vm))
+	if (api_query_bool(req, "follow", false) && vm_console(vm))
 		follow(req, vm, log + len - tail, tail);
 	else
 		http_reply_bytes(req, 200, "text/plain; charset=utf-8", log + len - tail, tail);

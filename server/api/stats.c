@@ -83,7 +83,6 @@ static bool ask_guest(struct http_request *req, struct api *api, struct vm *vm)
 
 void api_vm_stats(struct http_request *req, void *context)
 {
-	const char *guest = http_query(req, "guest");
 	struct api *api = context;
 	struct vm *vm = NULL;
 	struct error err;
@@ -92,7 +91,7 @@ void api_vm_stats(struct http_request *req, void *context)
 		http_reply_error(req, &err, NULL);
 		return;
 	}
-	if (guest && streq(guest, "true") && ask_guest(req, api, vm))
+	if (api_query_bool(req, "guest", false) && ask_guest(req, api, vm))
 		return;
 	http_reply_json(req, 200, stats_of(req, vm));
 }

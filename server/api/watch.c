@@ -210,9 +210,7 @@ static void begin(struct http_request *req, struct api *api, const struct api_wa
 
 bool api_watch(struct http_request *req, struct api *api, const struct api_watch_kind *kind)
 {
-	const char *wanted = http_query(req, "watch");
-
-	if (!wanted || (!streq(wanted, "true") && !streq(wanted, "1")))
+	if (!api_query_bool(req, "watch", false))
 		return false;
 	begin(req, api, kind);
 	return true;

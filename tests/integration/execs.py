@@ -124,12 +124,13 @@ class Execs(LifeTest):
         self.assertTrue(tail.body.endswith(b"xend\n"))
 
     def test_input_in_parts(self):
-        record = self.start("sha256sum", stdin_open=True)
         data = bytes(range(256)) * 2048
-        for part, more in ((data[:300000], "true"), (data[300000:], "false")):
-            self.server.must(204, "POST", f"/vms/a/execs/{record['id']}/stdin?more={more}", part, headers=BIN)
-        self.ended(record["id"])
-        self.assertEqual(hashlib.sha256(data).hexdigest(), self.output(record["id"]).body.split()[0].decode())
+        for yes, no in (("true", "false"), ("1", "0")):
+            record = self.start("sha256sum", stdin_open=True)
+            for part, more in ((data[:300000], yes), (data[300000:], no)):
+                self.server.must(204, "POST", f"/vms/a/execs/{record['id']}/stdin?more={more}", part, headers=BIN)
+            summed = self.output(record["id"], f"?follow={yes}")
+            self.assertEqual(hashlib.sha256(data).hexdigest(), summed.body.split()[0].decode())
         self.server.must(409, "POST", f"/vms/a/execs/{record['id']}/stdin", b"x", headers=BIN)
         given = self.start("cat", stdin="given at the start")
         self.ended(given["id"])

@@ -150,6 +150,16 @@ class Files(LifeTest):
         self.server.must(204, "DELETE", "/vms/a/files/root/new?recursive=true")
         self.get("root/new", status=404)
 
+    def test_truth_has_two_spellings(self):
+        self.put("root/yes/deep/file", b"x", "?parents=1")
+        with tarfile.open(fileobj=io.BytesIO(self.get("root/yes?tar=1").body)) as tar:
+            self.assertIn("deep/file", [m.name.removeprefix("./") for m in tar.getmembers()])
+        self.put("root/yes/again", self.get("root/yes?tar=1").body, "?tar=1", TAR)
+        self.assertEqual(b"x", self.get("root/yes/again/deep/file").body)
+        self.assertEqual("application/json", self.get("root/yes?tar=0").headers["Content-Type"])
+        self.server.must(204, "DELETE", "/vms/a/files/root/yes?recursive=1")
+        self.get("root/yes", status=404)
+
     def test_trees_travel_as_tar(self):
         out = io.BytesIO()
         with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:

@@ -17,7 +17,7 @@ class Journal(LifeTest):
 
     def events(self, query=""):
         """What is kept."""
-        reply = self.server.raw("GET", f"/events?follow=false{query}", None, {"Accept": "application/x-ndjson"})
+        reply = self.server.raw("GET", f"/events?follow=0{query}", None, {"Accept": "application/x-ndjson"})
         self.assertEqual(200, reply.status, reply)
         return [json.loads(line) for line in reply.body.splitlines() if line]
 
