@@ -34,11 +34,26 @@ function precompress(): Plugin {
 	};
 }
 
+/* The font is known with the page, not only when the first words are to be drawn: they are drawn once. */
+function preloadFont(): Plugin {
+	return {
+		name: "preload-font",
+		apply: "build",
+		transformIndexHtml: {
+			order: "post",
+			handler: (_, { bundle }) =>
+				Object.keys(bundle ?? {})
+					.filter((name) => name.endsWith(".woff2"))
+					.map((name) => ({ tag: "link", injectTo: "head" as const, attrs: { rel: "preload", as: "font", type: "font/woff2", crossorigin: true, href: `./${name}` } })),
+		},
+	};
+}
+
 const api = process.env["BANGER_API"] ?? "http://127.0.0.1:8421";
 
 export default defineConfig({
 	base: "./",
-	plugins: [precompress()],
+	plugins: [preloadFont(), precompress()],
 	esbuild: { jsx: "automatic", jsxImportSource: "preact", legalComments: "none" },
 	build: {
 		target: "es2022",

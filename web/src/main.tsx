@@ -9,8 +9,4 @@ import "./style/data.css";
 import "./style/shell.css";
 
 const root = document.getElementById("app");
-if (root) {
-	startLive();
-	/* a task of its own: the requests are on their way, and neither is long */
-	window.setTimeout(() => render(<App />, root));
-}
+if (root) startLive(() => render(<App />, root));

@@ -4,8 +4,9 @@ import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { can, hasField, schemaOf, setDocument } from "../src/api/capabilities";
+import { KNOWN } from "../src/api/known";
 import { problemOf } from "../src/api/validate";
-import { VM_ACTIONS } from "../src/actions/actions";
+import { VM_ACTIONS, requestForMany } from "../src/actions/actions";
 import { PLACES } from "../src/shell/nav";
 import { freeName } from "../src/pages/create/names";
 import { lookOf } from "../src/ui/state";
@@ -18,6 +19,11 @@ const field = (schema: string, name: string) => {
 	if (!found) throw new Error(`${schema} has no ${name}`);
 	return found;
 };
+
+it("is foreseen: before it is there the operations are those of the build", () => {
+	const names = Object.values(document_.paths as Record<string, Record<string, { operationId?: string }>>).flatMap((item) => Object.values(item).map((o) => o?.operationId));
+	expect([...KNOWN].sort()).toEqual(names.filter(Boolean).sort());
+});
 
 describe("the document", () => {
 	it("has the operations behind every action and page", () => {
@@ -33,6 +39,10 @@ describe("the document", () => {
 			const item = document_.paths[path.replace("/web", "/{vm}")];
 			expect(item?.[method.toLowerCase()]?.operationId).toBe(action.operation);
 		}
+	});
+
+	it("has the verb of every action for many VMs", () => {
+		expect(VM_ACTIONS.filter((action) => !requestForMany(action, [])).map((action) => action.id)).toEqual([]);
 	});
 
 	it("knows a look for every state of a VM", () => {

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What this server can do, from its own OpenAPI document: a control is drawn only when its
- * operation is there, a field of a form only when the schema knows it.
+ * What this server can do: a control is drawn only when its operation is there, a field of a form
+ * only when the schema knows it. Operations are those that the dashboard was built with until the
+ * server's own OpenAPI document is there; that one is large, and comes after what people look at.
  */
 import { signal } from "@preact/signals";
 import { send } from "./client";
+import { KNOWN } from "./known";
 import type { OperationId } from "./types";
 
 export interface Schema {
@@ -35,13 +37,26 @@ interface Document {
 
 const METHODS = ["get", "post", "put", "patch", "delete"];
 const document_ = signal<Document | null>(null);
-const operations = signal<ReadonlySet<string>>(new Set());
+const operations = signal<ReadonlySet<string>>(new Set(KNOWN));
 
-export const capabilitiesLoaded = (): boolean => document_.value !== null;
+export const documentLoaded = (): boolean => document_.value !== null;
 
-export async function loadCapabilities(): Promise<void> {
-	const response = await send("get", "/openapi.json");
-	setDocument((await response.json()) as Document);
+let wanted = false;
+let asked: Promise<void> | null = null;
+
+/** Asks for the document once it is needed and not there: at first, and again when the server is back. */
+export async function loadDocument(): Promise<void> {
+	if (!wanted || document_.peek()) return;
+	asked ??= send("get", "/openapi.json")
+		.then(async (response) => setDocument((await response.json()) as Document))
+		.finally(() => (asked = null));
+	await asked;
+}
+
+/** For what draws forms: without it `schemaOf` knows nothing yet. A failure is tried again by the live store. */
+export function needDocument(): void {
+	wanted = true;
+	void loadDocument().catch(() => undefined);
 }
 
 export function setDocument(doc: Document): void {

@@ -89,18 +89,26 @@ export async function send(method: string, template: string, options: Options<un
 	if (options.wait) headers["Prefer"] = `wait=${options.wait}`;
 	if (options.lastEventId !== undefined) headers["Last-Event-ID"] = String(options.lastEventId);
 	if (method === "post") headers["Idempotency-Key"] = randomKey();
-	let response: Response;
-	try {
-		response = await fetch(fillPath(template, options.params) + search(options.query), {
+	return await answered(
+		fetch(fillPath(template, options.params) + search(options.query), {
 			method: method.toUpperCase(),
 			headers,
 			credentials: "same-origin",
 			cache: "no-store",
 			...(options.body === undefined ? {} : { body: JSON.stringify(options.body) }),
 			...(options.signal ? { signal: options.signal } : {}),
-		});
+		}),
+		options.signal,
+	);
+}
+
+/** The response of a request that is under way; throws ApiError for anything but success. */
+export async function answered(asked: Promise<Response>, signal?: AbortSignal): Promise<Response> {
+	let response: Response;
+	try {
+		response = await asked;
 	} catch (cause) {
-		if (options.signal?.aborted) throw cause;
+		if (signal?.aborted) throw cause;
 		unreachable.value++;
 		throw new ApiError(0, {});
 	}

@@ -29,9 +29,11 @@ export function grown(old: Window, sight: Window, full: Window, step: number): W
 	return { first: Math.max(full.first, first - more), end: Math.min(full.end, end + more) };
 }
 
-export function useVirtual(list: RefObject<HTMLElement>, count: number, rowHeight: number): Window {
-	const [view, setView] = useState<Window>({ first: 0, end: Math.min(count, Math.ceil(innerHeight / rowHeight)) });
+/** `around`: pixels of the viewport that other things take, about; rows that are too few or too many at first follow or go. */
+export function useVirtual(list: RefObject<HTMLElement>, count: number, rowHeight: number, around: number): Window {
+	const [view, setView] = useState<Window>({ first: 0, end: Math.min(count, Math.ceil(Math.max(rowHeight, innerHeight - around) / rowHeight)) });
 	const shown = useRef(view);
+	const begun = useRef(false);
 	useLayoutEffect(() => {
 		const scroller = list.current?.closest<HTMLElement>("[data-scroll]");
 		if (!scroller || !list.current) return;
@@ -50,7 +52,10 @@ export function useVirtual(list: RefObject<HTMLElement>, count: number, rowHeigh
 		const later = (): void => {
 			frame ||= requestAnimationFrame(() => measure(STEP));
 		};
-		measure(0);
+		/* the first time with the frame, which has to find out where everything is anyway */
+		if (begun.current) measure(0);
+		else later();
+		begun.current = true;
 		scroller.addEventListener("scroll", later, { passive: true });
 		const watch = new ResizeObserver(later);
 		watch.observe(scroller);

@@ -2,7 +2,7 @@
 /* The frame that never moves: pages on the left, the page, the task log below. */
 import { Component, type ComponentChildren, type ComponentType } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { can, capabilitiesLoaded } from "../api/capabilities";
+import { can, documentLoaded, needDocument } from "../api/capabilities";
 import { signedOut } from "../api/client";
 import { duration } from "../lib/format";
 import { useKeys } from "../lib/keys";
@@ -43,6 +43,7 @@ function Lazy({ name, parts }: { name: string; parts: string[] }) {
 	useEffect(() => {
 		let gone = false;
 		setFailed(false);
+		needDocument();
 		if (!loaded.has(name)) {
 			LAZY[name]?.()
 				.then((module) => {
@@ -62,7 +63,8 @@ function Lazy({ name, parts }: { name: string; parts: string[] }) {
 			</Empty>
 		);
 	}
-	if (!page) return <Loading what="the page" />;
+	if (!documentLoaded() && connection.value === "offline") return null;
+	if (!page || !documentLoaded()) return <Loading what="the page" />;
 	const Content = page;
 	return <Content parts={parts} />;
 }
@@ -164,13 +166,9 @@ export function App() {
 				<Nav />
 				<main class="main" id="main" tabIndex={-1} data-scroll>
 					<Banner />
-					{capabilitiesLoaded() ? (
-						<Guard at={parts.join("/")}>
-							<Current />
-						</Guard>
-					) : connection.value === "offline" ? null : (
-						<Loading what="the dashboard" />
-					)}
+					<Guard at={parts.join("/")}>
+						<Current />
+					</Guard>
 				</main>
 				<Dock />
 			</div>

@@ -6,8 +6,8 @@
  * is away. A hidden tab lets go of its connection and catches up when it is looked at again.
  */
 import { batch, computed, signal, type Signal } from "@preact/signals";
-import { call, listAll, send, signedOut, unreachable, ApiError } from "../api/client";
-import { can, capabilitiesLoaded, loadCapabilities } from "../api/capabilities";
+import { answered, call, listAll, send, signedOut, unreachable, ApiError } from "../api/client";
+import { can, loadDocument, needDocument } from "../api/capabilities";
 import { readEvents } from "../api/streams";
 import type { ApiEvent, Doctor, Image, Kernel, Operation, Run, Session, Snapshot, Vm } from "../api/types";
 
@@ -21,9 +21,10 @@ const BACKOFF_MAX_MS = 15_000;
 const SILENCE_MS = 45_000;
 const HIDDEN_MS = 60_000;
 const EVENTS_MAX = 1000;
+const FIRST_WAIT_MS = 250;
+const PAINT_MAX_MS = 250;
 const OPERATIONS_SHOWN = 100;
 const RUNS_SHOWN = 500;
-const FIRST_PAGE = 60;
 
 export const connection = signal<Connection>("connecting");
 /** When the server was last lost; 0 while all is well. */
@@ -84,9 +85,9 @@ export async function refreshVms(): Promise<void> {
 	});
 }
 
-/** What fills a screen, asked for before anything else: a thousand VMs take longer to send than to look at the first ones. */
-async function firstVms(): Promise<void> {
-	const list = await call("get", "/vms", { query: { limit: FIRST_PAGE, sort: "name" } });
+/** What fills a screen: a thousand VMs take longer to send than to look at the first ones. public/first.js has asked. */
+async function firstVms(asked: Promise<Response>): Promise<void> {
+	const list = (await (await answered(asked)).json()) as { items: Vm[]; next_cursor?: string };
 	if (vmsLoaded.peek()) return;
 	batch(() => {
 		vms.value = mergeVms(vms.peek(), list.items);
@@ -287,8 +288,7 @@ let running = false;
 const sleep = (ms: number): Promise<void> => new Promise((done) => window.setTimeout(done, ms));
 
 async function refreshAll(): Promise<void> {
-	if (!capabilitiesLoaded()) await loadCapabilities();
-	await Promise.all([refreshVms(), refreshOperations(), refreshVersion(), refreshSession()]);
+	await Promise.all([refreshVms(), refreshOperations(), refreshVersion(), refreshSession(), loadDocument()]);
 	if (images.peek()) await refreshImages();
 	if (kernels.peek()) await refreshKernels();
 	if (snapshots.peek()) await refreshSnapshots();
@@ -324,6 +324,8 @@ async function follow(): Promise<void> {
 		alive();
 		/* after the stream stands, so that nothing falls between the list and its changes */
 		await refreshAll();
+		/* no page may need it for long, but the next one opens at once with it */
+		needDocument();
 		let came: ApiEvent[] = [];
 		await readEvents(
 			response,
@@ -361,14 +363,11 @@ async function poll(): Promise<void> {
 
 async function keepFresh(): Promise<void> {
 	let failures = 0;
-	/* side by side with the document and the stream; whoever comes after asks for all of them */
-	void firstVms().catch(() => undefined);
 	while (running) {
 		if (document.hidden && failures === 0 && hiddenSince && Date.now() - hiddenSince > HIDDEN_MS) {
 			await becomesVisible();
 		}
 		try {
-			if (!capabilitiesLoaded()) await loadCapabilities();
 			if (can("event_stream")) await follow();
 			else await poll();
 			failures = 0;
@@ -401,6 +400,14 @@ function signsIn(): Promise<void> {
 	});
 }
 
+/** After the next frame; a hidden page has none. */
+function painted(): Promise<void> {
+	return new Promise((done) => {
+		requestAnimationFrame(() => window.setTimeout(done));
+		window.setTimeout(done, PAINT_MAX_MS);
+	});
+}
+
 let hiddenSince = 0;
 
 function becomesVisible(): Promise<void> {
@@ -423,7 +430,13 @@ async function watchProgress(): Promise<void> {
 	}
 }
 
-export function startLive(): void {
+declare global {
+	/** Where the list of VMs is looked at first: the answer to its first page. */
+	var firstVms: Promise<Response> | undefined;
+}
+
+/** Follows the server from now on. What fills the first page comes first, if it does not take long: `draw` is called then. */
+export function startLive(draw: () => void): void {
 	if (running) return;
 	running = true;
 	addEventListener("visibilitychange", () => {
@@ -449,8 +462,15 @@ export function startLive(): void {
 			}
 		}
 	});
-	void keepFresh();
-	void watchProgress();
+	const first = globalThis.firstVms ? Promise.race([firstVms(globalThis.firstVms).catch(() => undefined), sleep(FIRST_WAIT_MS)]) : Promise.resolve();
+	void first.then(async () => {
+		/* each a task of its own, so that none is long; what comes next has time until the rows are on the screen */
+		await sleep(0);
+		draw();
+		await painted();
+		void keepFresh();
+		void watchProgress();
+	});
 }
 
 /** Asks for a list when a page that needs it is first shown. */

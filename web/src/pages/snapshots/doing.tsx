@@ -2,7 +2,7 @@
 /* What can be done with snapshots, from wherever they are shown. */
 import { useState } from "preact/hooks";
 import { call, sketch } from "../../api/client";
-import { schemaOf } from "../../api/capabilities";
+import { needDocument, schemaOf } from "../../api/capabilities";
 import { save } from "../../api/files";
 import { problemOf } from "../../api/validate";
 import { sentence } from "../../actions/actions";
@@ -38,6 +38,7 @@ async function attempt(what: string, work: () => Promise<unknown>): Promise<bool
 }
 
 export function takeSnapshot(vm: Vm): void {
+	needDocument();
 	showDialog({ title: `Snapshot of “${vm.name}”`, body: <Take vm={vm} /> });
 }
 
@@ -108,6 +109,7 @@ export async function removeSnapshot(snapshot: Snapshot): Promise<void> {
 }
 
 export function forkVm(vm: Vm): void {
+	needDocument();
 	showDialog({ title: `Fork “${vm.name}”`, body: <Fork vm={vm} /> });
 }
 

@@ -10,6 +10,7 @@ import type { Vm } from "../../api/types";
 import { count, mib, plural } from "../../lib/format";
 import { useKeys } from "../../lib/keys";
 import { phone } from "../../lib/media";
+import { memo } from "../../lib/memo";
 import { go, href, route, setQuery } from "../../lib/router";
 import { curl, words } from "../../lib/shell";
 import { hasTerm, matcher, parse, toggleTerm, type Fields } from "../../lib/search";
@@ -50,6 +51,9 @@ const cursor = signal("");
 
 const ROW = 44;
 const PHONE_ROW = 72;
+/** What the list leaves to the rest of the page, about: beside it, and above and below. */
+const ASIDE = 256;
+const AROUND = 250;
 const FRESH_MS = 1600;
 /** The one thing that is wanted most in a state. */
 const QUICK: Partial<Record<Vm["state"], string>> = {
@@ -215,10 +219,10 @@ function List({ list: wanted, sort, complete }: { list: Vm[]; sort: string; comp
 	const sortedBy = useRef(by);
 	const anchor = useRef("");
 	const [, redraw] = useState(0);
-	const [width, setWidth] = useState(1200);
-	const texts = columnTexts().join(",");
+	const [width, setWidth] = useState(innerWidth - ASIDE);
 	/* a row whose properties are the same is not drawn again */
-	const columns = useMemo(() => fitting(columnsShown(), width), [texts, width]);
+	const fit = fitting(columnsShown(), width);
+	const columns = useMemo(() => fit, [fit.map((c) => `${c.id} ${c.width}`).join()]);
 	const rowHeight = phone.value ? PHONE_ROW : ROW;
 
 	const list = pointed.current && sortedBy.current === by ? steady(wanted, order.current) : wanted;
@@ -231,7 +235,7 @@ function List({ list: wanted, sort, complete }: { list: Vm[]; sort: string; comp
 		watch.observe(body.current);
 		return () => watch.disconnect();
 	}, []);
-	const { first, end } = useVirtual(body, list.length, rowHeight);
+	const { first, end } = useVirtual(body, list.length, rowHeight, AROUND);
 	const picked = selected.value;
 	const at = list.findIndex((vm) => vm.id === cursor.value);
 
@@ -329,7 +333,7 @@ function List({ list: wanted, sort, complete }: { list: Vm[]; sort: string; comp
 	);
 }
 
-function Row({ vm, index, columns, selected: on, current, toggle }: {
+const Row = memo(function Row({ vm, index, columns, selected: on, current, toggle }: {
 	vm: Vm; index: number; columns: Column[]; selected: boolean; current: boolean; toggle: (vm: Vm, range: boolean) => void;
 }) {
 	const fresh = Date.now() - Date.parse(vm.since) < FRESH_MS;
@@ -380,7 +384,7 @@ function Row({ vm, index, columns, selected: on, current, toggle }: {
 			</span>
 		</div>
 	);
-}
+});
 
 /* --- many at once --- */
 
