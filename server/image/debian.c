@@ -283,7 +283,7 @@ static int install(struct squashfs *sq, const char *suite, const char *sources_p
 static int build(struct staging *staging, const char *suite, const char *sources, struct op *op,
 		 struct image_info *info, struct error *err)
 {
-	struct squashfs sq CLEANUP(squashfs_abandon) = { .fd = -1, .running = TASK_RUNNING_INIT };
+	struct squashfs sq CLEANUP(squashfs_abandon) = SQUASHFS_INIT;
 	autofree char *path = staging_path(staging, SOURCES_FILE);
 	int r = path ? write_new_file(staging->fd, SOURCES_FILE, sources, strlen(sources))
 		     : -ENOMEM;

@@ -30,8 +30,7 @@ enum { INDEX_DEPTH_MAX = 2 };
 /* What an import reads from, whatever its form is. */
 struct layout {
 	struct bundle bundle;
-	int squashfs;    /* there is nothing to unpack; -1: there is */
-	int64_t changed; /* when it was written: the same source makes the same image again */
+	int squashfs; /* there is nothing to unpack; -1: there is */
 	struct oci_manifest manifest;
 	int *layers;
 	size_t n_layers;
@@ -291,7 +290,6 @@ static int open_folder(const struct image_paths *paths, int fd, struct op *op, s
 
 	if (fstatat(fd, "index.json", &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return open_root_folder(paths, fd, op, l, ret_config, err);
-	l->changed = st.st_mtim.tv_sec;
 	bundle_open_folder(fd, &l->bundle);
 	return open_layout(l, ret_config, err);
 }
@@ -304,7 +302,6 @@ static int open_source(const struct image_paths *paths, const char *path, struct
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return error_set(err, ERR_INVALID, "open %s: %s", path, strerrordesc_np(errno));
-	l->changed = st.st_mtim.tv_sec;
 	if (S_ISDIR(st.st_mode))
 		return open_folder(paths, take_fd(&fd), op, l, ret_config, err);
 	if (!S_ISREG(st.st_mode))
@@ -325,7 +322,7 @@ int image_from_root(const struct image_paths *paths, int tar_fd, struct op *op,
 	/* A configuration may be another image's; how that one was made is not. */
 	info->from = (struct made_from){ .how = "" };
 	if (r == 0)
-		r = layers_to_squashfs(paths, &staging, &tar_fd, 1, SQUASHFS_EPOCH_NONE, op, err);
+		r = layers_to_squashfs(paths, &staging, &tar_fd, 1, op, err);
 	if (r < 0)
 		return r;
 	op_stage(op, "digest");
@@ -348,9 +345,9 @@ int image_import(const struct image_paths *paths, const char *path, struct op *o
 	if (r == 0)
 		r = staging_open(paths->images, &staging, err);
 	if (r == 0)
-		r = l.squashfs >= 0 ? register_squashfs(l.squashfs, &staging, op, err)
-				    : layers_to_squashfs(paths, &staging, l.layers, l.n_layers,
-							 l.changed, op, err);
+		r = l.squashfs >= 0
+			    ? register_squashfs(l.squashfs, &staging, op, err)
+			    : layers_to_squashfs(paths, &staging, l.layers, l.n_layers, op, err);
 	/* What a registry would have to answer for is the file's own fault here. */
 	if (r < 0)
 		return err->code == ERR_UPSTREAM || err->code == ERR_BAD_REQUEST ||

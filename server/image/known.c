@@ -10,7 +10,7 @@
 enum { KNOWN_MAX = 256 };
 
 /* What is remembered is of this form of ours; the number changes with what we make of things. */
-static const char form[] = "1 ";
+static const char form[] = "2 ";
 
 bool known_find(const struct image_paths *paths, const char *parent, const char *kind,
 		const char *key, char ret_id[STORE_ID_SIZE])

@@ -25,9 +25,28 @@ static int send_layers(const struct unpacker *u, const int *layers, size_t n, st
 	return r < 0 ? r : unpacker_send(u, &go, sizeof(go), -1, err);
 }
 
-static int follow(const struct unpacker *u, struct op *op, struct error *err)
+struct stream {
+	struct squashfs sq;
+	const struct staging *staging;
+	struct op *op;
+};
+
+static void stream_done(struct stream *s)
 {
-	bool writing = false;
+	squashfs_abandon(&s->sq);
+}
+
+/* All times are known by now: with the newest as the squashfs's own each file keeps its own. */
+static int begin_squashfs(struct stream *s, uint64_t newest, struct error *err)
+{
+	op_stage(s->op, "squashfs");
+	return squashfs_run(&s->sq, s->staging,
+			    (int64_t)(newest < UINT32_MAX ? newest : UINT32_MAX), err);
+}
+
+static int follow(const struct unpacker *u, struct stream *s, struct error *err)
+{
+	bool scanned = false;
 
 	for (;;) {
 		struct unpack_report report;
@@ -38,15 +57,21 @@ static int follow(const struct unpacker *u, struct op *op, struct error *err)
 			return r;
 		if (r == 0 || len != sizeof(report))
 			return unpacker_stopped(err);
-		if (report.kind == UNPACK_DONE)
-			return 0;
 		if (report.kind == UNPACK_FAILED)
 			return unpacker_refused(report.code, report.message, sizeof(report.message),
 						err);
-		if (report.kind == UNPACK_WRITES && !writing)
-			op_stage(op, "squashfs");
-		writing = report.kind == UNPACK_WRITES;
-		op_progress(op, report.done, report.total, "bytes");
+		if (report.kind == UNPACK_SCANNED && !scanned) {
+			scanned = true;
+			r = begin_squashfs(s, report.newest, err);
+			if (r < 0)
+				return r;
+		} else if (report.kind == UNPACK_DONE && scanned) {
+			return 0;
+		} else if (report.kind == (scanned ? UNPACK_WRITES : UNPACK_SCANS)) {
+			op_progress(s->op, report.done, report.total, "bytes");
+		} else {
+			return unpacker_confused(err);
+		}
 	}
 }
 
@@ -62,24 +87,24 @@ static int explain(struct squashfs *sq, int r, struct error *err)
 }
 
 int layers_to_squashfs(const struct image_paths *paths, const struct staging *staging,
-		       const int *layers, size_t n_layers, int64_t epoch, struct op *op,
-		       struct error *err)
+		       const int *layers, size_t n_layers, struct op *op, struct error *err)
 {
-	struct squashfs sq CLEANUP(squashfs_abandon) = { .fd = -1, .running = TASK_RUNNING_INIT };
+	struct stream s CLEANUP(
+		stream_done) = { .sq = SQUASHFS_INIT, .staging = staging, .op = op };
 	struct unpacker u CLEANUP(unpacker_done) = UNPACKER_INIT;
 	autoclose int out = -1;
 	int r;
 
 	op_stage(op, "scan");
-	r = squashfs_start(&sq, staging, epoch, op, err);
+	r = squashfs_open(&s.sq, op, err);
 	if (r < 0)
 		return r;
-	out = squashfs_take_fd(&sq);
+	out = squashfs_take_fd(&s.sq);
 	r = unpacker_start(paths, UNPACK_LAYERS, out, op, &u, err);
 	close_keep_errno(take_fd(&out));
 	if (r == 0)
 		r = send_layers(&u, layers, n_layers, err);
 	if (r == 0)
-		r = follow(&u, op, err);
-	return r < 0 ? explain(&sq, r, err) : squashfs_finish(&sq, err);
+		r = follow(&u, &s, err);
+	return r < 0 ? explain(&s.sq, r, err) : squashfs_finish(&s.sq, err);
 }

@@ -10,8 +10,9 @@
 
 /*
  * Writes SQUASHFS_FILE in the staging folder from the layers, oldest first, as stages "scan" and
- * "squashfs". `epoch`: as of squashfs_start(). Errors name layer and member.
+ * "squashfs". The root folder is as old as the newest of the files, so the same layers always make
+ * the same squashfs. Errors name layer and member.
  */
 int layers_to_squashfs(const struct image_paths *paths, const struct staging *staging,
-		       const int *layers, size_t n_layers, int64_t epoch, struct op *op,
+		       const int *layers, size_t n_layers, struct op *op,
 		       struct error *err) MUST_USE;

@@ -135,7 +135,7 @@ int mini_from_package(const struct image_paths *paths, struct staging *staging, 
 		      struct op *op, struct image_info *info, struct error *err)
 {
 	struct proc_result applets CLEANUP(proc_result_done) = { 0 };
-	struct squashfs sq CLEANUP(squashfs_abandon) = { .fd = -1, .running = TASK_RUNNING_INIT };
+	struct squashfs sq CLEANUP(squashfs_abandon) = SQUASHFS_INIT;
 	struct pick pick = { .data = NULL };
 	autofree void *busybox = NULL;
 	int r = deb_read(paths, deb_fd, op, pick_busybox, &pick, err);

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "lib/base/cleanup.h"
 #include "lib/base/fs.h"
@@ -17,21 +16,10 @@
 #include "server/image/known.h"
 #include "server/image/layers.h"
 #include "server/image/manifest.h"
-#include "server/image/squashfs.h"
 #include "server/registry/registry.h"
 
 #define BLOBS_FOLDER "blobs"
 #define KNOWN_FOLDER "pulled"
-
-/* RFC 3339 to seconds since 1970; SQUASHFS_EPOCH_NONE when it says nothing sensible. */
-static int64_t parse_created(const char *text)
-{
-	struct tm tm = { 0 };
-	const char *end = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
-	time_t t = end ? timegm(&tm) : 0;
-
-	return t > 0 && t < (time_t)UINT32_MAX ? (int64_t)t : SQUASHFS_EPOCH_NONE;
-}
 
 /* The image that was made of this manifest, if it is still there. */
 static bool find_known(const struct image_paths *paths, const char *digest,
@@ -59,7 +47,7 @@ static int make(const struct image_paths *paths, struct registry *registry, stru
 		r = staging_open(paths->images, &staging, err);
 	if (r == 0)
 		r = layers_to_squashfs(paths, &staging, pulled->layers, pulled->n_layers,
-				       parse_created(pulled->created), registry->op, err);
+				       registry->op, err);
 	if (r < 0)
 		return r;
 	op_stage(registry->op, "digest");

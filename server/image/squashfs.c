@@ -76,15 +76,17 @@ static int put(struct squashfs *sq, const void *bytes, size_t len, struct error 
 void squashfs_abandon(struct squashfs *sq)
 {
 	close_keep_errno(sq->fd);
+	close_keep_errno(sq->theirs);
 	task_abandon(&sq->running);
 	free(sq->path);
-	*sq = (struct squashfs){ .fd = -1, .running = TASK_RUNNING_INIT };
+	free(sq->program);
+	*sq = SQUASHFS_INIT;
 }
 
 /* Guests are often emulated: what costs them the least is chosen, not what is smallest. */
-static void set_command(struct squashfs *sq, const char *program, int64_t epoch)
+static void set_command(struct squashfs *sq, int64_t epoch)
 {
-	const char *const argv[] = { program,     "-quiet", "-no-progress", "-root-mode", "0755",
+	const char *const argv[] = { sq->program, "-quiet", "-no-progress", "-root-mode", "0755",
 				     "-root-uid", "0",      "-root-gid",    "0",          "-comp",
 				     "lz4",       "-mem",   "64M",          sq->path,     NULL };
 
@@ -97,34 +99,50 @@ static void set_command(struct squashfs *sq, const char *program, int64_t epoch)
 	sq->env[2] = epoch == SQUASHFS_EPOCH_NONE ? NULL : sq->epoch;
 }
 
-int squashfs_start(struct squashfs *sq, const struct staging *staging, int64_t epoch, struct op *op,
-		   struct error *err)
+int squashfs_open(struct squashfs *sq, struct op *op, struct error *err)
 {
-	autofree char *program = proc_find_program("sqfstar");
-	autoclose int theirs = -1;
 	int pair[2];
-	int r;
 
-	*sq = (struct squashfs){ .op = op, .fd = -1, .running = TASK_RUNNING_INIT };
-	if (!program)
+	*sq = SQUASHFS_INIT;
+	sq->op = op;
+	sq->program = proc_find_program("sqfstar");
+	if (!sq->program)
 		return error_set(err, ERR_UNSUPPORTED,
 				 "sqfstar is missing; on Debian: apt-get install squashfs-tools");
-	sq->path = staging_path(staging, SQUASHFS_FILE);
-	if (!sq->path)
-		return error_errno(err, -ENOMEM, "write " SQUASHFS_FILE);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return error_errno(err, -errno, "socket for sqfstar");
 	sq->fd = pair[0];
-	theirs = pair[1];
-	set_command(sq, program, epoch);
+	sq->theirs = pair[1];
+	return 0;
+}
+
+int squashfs_run(struct squashfs *sq, const struct staging *staging, int64_t epoch,
+		 struct error *err)
+{
+	int r;
+
+	sq->path = staging_path(staging, SQUASHFS_FILE);
+	if (!sq->path)
+		return error_errno(err, -ENOMEM, "write " SQUASHFS_FILE);
+	set_command(sq, epoch);
 	sq->task = TASK_INIT;
 	sq->task.argv = sq->argv;
 	sq->task.env = sq->env;
-	sq->task.stdin_fd = theirs;
+	sq->task.stdin_fd = sq->theirs;
 	sq->task.timeout_s = FINISH_S;
 	r = task_start(&sq->task, &sq->running, err);
-	sq->argv[0] = "sqfstar";
-	sq->running.program = sq->argv[0];
+	sq->running.program = sq->argv[0] = "sqfstar";
+	close_keep_errno(take_fd(&sq->theirs));
+	return r;
+}
+
+int squashfs_start(struct squashfs *sq, const struct staging *staging, int64_t epoch, struct op *op,
+		   struct error *err)
+{
+	int r = squashfs_open(sq, op, err);
+
+	if (r == 0)
+		r = squashfs_run(sq, staging, epoch, err);
 	if (r < 0)
 		squashfs_abandon(sq);
 	return r;

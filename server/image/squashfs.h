@@ -20,19 +20,31 @@ struct squashfs {
 	struct task_running running;
 	char *path; /* of the file */
 	int fd;     /* our end of the stream; -1: another program's */
+	int theirs; /* sqfstar's end, until it runs */
+	char *program;
 	const char *argv[24];
 	const char *env[4];
 	char epoch[48];
 };
 
-/* No file is younger than this, in seconds since 1970, nor the squashfs itself: what is built twice
- * comes out the same. NONE: times are kept as they are. */
+#define SQUASHFS_INIT ((struct squashfs){ .fd = -1, .theirs = -1, .running = TASK_RUNNING_INIT })
+
+/* Times are kept as they are, and the root folder's is now. */
 enum { SQUASHFS_EPOCH_NONE = -1 };
 
 /*
- * Starts writing SQUASHFS_FILE in the staging folder. The struct must stay where it is until
+ * Makes the stream, whose bytes wait until squashfs_run(). The struct must stay where it is until
  * squashfs_finish() or squashfs_abandon().
  */
+int squashfs_open(struct squashfs *sq, struct op *op, struct error *err) MUST_USE;
+/*
+ * Starts writing SQUASHFS_FILE in the staging folder. `epoch` in seconds since 1970: the time of
+ * the squashfs and of its root folder, and of each file that is younger; so what is built twice
+ * comes out the same.
+ */
+int squashfs_run(struct squashfs *sq, const struct staging *staging, int64_t epoch,
+		 struct error *err) MUST_USE;
+/* Both. */
 int squashfs_start(struct squashfs *sq, const struct staging *staging, int64_t epoch, struct op *op,
 		   struct error *err) MUST_USE;
 

@@ -106,7 +106,7 @@ int unpacker_receive(const struct unpacker *u, void *packet, size_t max, size_t 
 	if (n <= 0)
 		return 0;
 	if ((size_t)n > max)
-		return error_set(err, ERR_INTERNAL, PROGRAM " says what can't be understood");
+		return unpacker_confused(err);
 	*ret_len = (size_t)n;
 	return 1;
 }
@@ -126,7 +126,7 @@ int unpacker_piece(const struct unpacker *u, struct unpacker_piece *ret_piece, s
 	if (head.kind == UNPACK_REFUSED)
 		return unpacker_refused(head.code, u->packet + sizeof(head), len, err);
 	if (head.kind < UNPACK_MEMBER || head.kind > UNPACK_END)
-		return error_set(err, ERR_INTERNAL, PROGRAM " says what can't be understood");
+		return unpacker_confused(err);
 	*ret_piece = (struct unpacker_piece){ .kind = (enum unpack_piece_kind)head.kind,
 					      .bytes = u->packet + sizeof(head),
 					      .len = len };
@@ -151,4 +151,9 @@ int unpacker_stopped(struct error *err)
 	return error_set(err, ERR_INVALID,
 			 PROGRAM " was stopped while it read what it was given: that needs too "
 				 "much memory or time, or does what archives do not");
+}
+
+int unpacker_confused(struct error *err)
+{
+	return error_set(err, ERR_INTERNAL, PROGRAM " says what can't be understood");
 }

@@ -47,3 +47,5 @@ int unpacker_piece(const struct unpacker *u, struct unpacker_piece *ret_piece,
 int unpacker_refused(uint32_t code, const char *text, size_t len, struct error *err);
 /* The same when it has ended before it said anything. */
 int unpacker_stopped(struct error *err);
+/* The same when it says what is not its turn. */
+int unpacker_confused(struct error *err);

@@ -75,7 +75,6 @@ static int get_config(struct registry *registry, struct pulled *p, struct error 
 			       .exact = true };
 	char digest[OCI_DIGEST_SIZE];
 	autofree char *text = NULL;
-	json_auto_t *root = NULL;
 	size_t len;
 	int r;
 
@@ -90,13 +89,7 @@ static int get_config(struct registry *registry, struct pulled *p, struct error 
 	if (r == 0)
 		r = oci_config_parse(text, len, oci_host_arch(), p->manifest.n_layers, &p->config,
 				     err);
-	if (r < 0)
-		return r;
-	root = json_parse(text, len, err);
-	if (json_is_string(json_object_get(root, "created")))
-		(void)snprintf(p->created, sizeof(p->created), "%.60s",
-			       json_string_value(json_object_get(root, "created")));
-	return 0;
+	return r;
 }
 
 /* Through an index, if there is one. */

@@ -7,9 +7,8 @@
 struct pulled {
 	char digest[OCI_DIGEST_SIZE]; /* of the manifest for this machine */
 	struct oci_manifest manifest;
-	json_t *config;   /* as of oci_config_parse() */
-	char created[64]; /* as the image says; "" when it does not */
-	int *layers;      /* descriptors, after registry_layers() */
+	json_t *config; /* as of oci_config_parse() */
+	int *layers;    /* descriptors, after registry_layers() */
 	size_t n_layers;
 };
 

@@ -70,9 +70,20 @@ static void on_progress(void *data, bool writing, uint64_t done, uint64_t total)
 	report(&r);
 }
 
+static void on_scanned(void *data, uint64_t newest)
+{
+	struct unpack_report r = { .kind = UNPACK_SCANNED, .newest = newest };
+
+	(void)data;
+	report(&r);
+}
+
 static int read_layers(struct error *err)
 {
-	struct unpack u = { .layers = layers, .out_fd = STDOUT_FILENO, .progress = on_progress };
+	struct unpack u = { .layers = layers,
+			    .out_fd = STDOUT_FILENO,
+			    .progress = on_progress,
+			    .scanned = on_scanned };
 
 	for (;;) {
 		struct unpack_request request;
@@ -191,7 +202,7 @@ static bool layers_main(struct error *err)
 	if (err->code != ERR_NONE || read_layers(err) < 0) {
 		last.kind = UNPACK_FAILED;
 		last.code = (uint32_t)err->code;
-		(void)snprintf(last.message, sizeof(last.message), "%.500s", err->msg);
+		(void)snprintf(last.message, sizeof(last.message), "%.490s", err->msg);
 	}
 	report(&last);
 	return last.kind == UNPACK_DONE;

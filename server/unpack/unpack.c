@@ -20,6 +20,7 @@ struct run {
 	uint64_t counted; /* compressed bytes read */
 	uint64_t total;   /* decompressed bytes of this pass */
 	uint64_t content; /* bytes of files, holes included */
+	time_t newest;    /* of all times of members */
 	uint32_t inode;   /* next one to be met by the second pass */
 	char *zeros;
 	uint64_t all; /* compressed bytes that there are to read, both passes */
@@ -47,6 +48,16 @@ static int wrap_member(struct archive_entry *entry, struct error *err)
 	const char *path = archive_entry_pathname(entry);
 
 	return error_wrap(err, "'%.200s'", path ? path : "");
+}
+
+/* Of a member, within the seconds since 1970 that a squashfs can hold. */
+static time_t time_of(struct archive_entry *entry)
+{
+	time_t t = archive_entry_mtime(entry);
+
+	if (t < 0)
+		return 0;
+	return t > (time_t)UINT32_MAX ? (time_t)UINT32_MAX : t;
 }
 
 /* --- first pass: names --- */
@@ -80,6 +91,8 @@ static int take_member(struct run *run, const struct layer *layer, struct archiv
 
 	if (!path)
 		return error_set(err, ERR_INVALID, "a member without a name");
+	if (time_of(entry) > run->newest)
+		run->newest = time_of(entry);
 	if (!hard && !S_ISREG(m.type) && !S_ISDIR(m.type) && !S_ISLNK(m.type) && !S_ISCHR(m.type) &&
 	    !S_ISBLK(m.type) && !S_ISFIFO(m.type))
 		return error_set(err, ERR_INVALID, "a member of unknown type");
@@ -189,19 +202,6 @@ static int copy_xattrs(struct archive_entry *to, struct archive_entry *from, str
 	return 0;
 }
 
-/*
- * Within the seconds since 1970 that a squashfs can hold. From 2038 on they stand in an extended
- * header, where sqfstar wants a fraction behind them.
- */
-static void set_time(struct archive_entry *entry, time_t t)
-{
-	if (t < 0)
-		t = 0;
-	if (t > (time_t)UINT32_MAX)
-		t = (time_t)UINT32_MAX;
-	archive_entry_set_mtime(entry, t, t >= INT32_MAX ? 1 : 0);
-}
-
 static int make_entry(struct run *run, uint32_t node, struct archive_entry *from,
 		      struct archive_entry *to, struct error *err)
 {
@@ -218,7 +218,9 @@ static int make_entry(struct run *run, uint32_t node, struct archive_entry *from
 	archive_entry_set_mode(to, archive_entry_mode(from));
 	archive_entry_set_uid(to, uid);
 	archive_entry_set_gid(to, gid);
-	set_time(to, archive_entry_mtime(from));
+	/* From 2038 on it stands in an extended header, where sqfstar wants a fraction behind it.
+	 */
+	archive_entry_set_mtime(to, time_of(from), time_of(from) >= INT32_MAX ? 1 : 0);
 	archive_entry_set_size(to,
 			       S_ISREG(archive_entry_mode(from)) ? archive_entry_size(from) : 0);
 	if (S_ISLNK(archive_entry_mode(from)))
@@ -421,8 +423,8 @@ int unpack_run(const struct unpack *u, struct error *err)
 	if (r < 0)
 		return r;
 	tree_link(&run.tree);
-	if (u->progress)
-		u->progress(u->data, true, run.counted, run.all);
+	if (u->scanned)
+		u->scanned(u->data, (uint64_t)run.newest);
 	r = open_out(&run, err);
 	if (r == 0)
 		r = write_implied(&run, err);

@@ -30,6 +30,9 @@ struct unpack {
 	uint64_t ratio_from;
 	unsigned int ratio_max;
 	unpack_progress_fn *progress; /* may be NULL */
+	/* The names are read and nothing is wrong with them; what is written comes next. No file is
+	 * younger than `newest`, in seconds since 1970. May be NULL. */
+	void (*scanned)(void *data, uint64_t newest);
 	void *data;
 };
 

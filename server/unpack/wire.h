@@ -28,14 +28,21 @@ struct unpack_request {
 	uint64_t ratio_from;
 };
 
-enum unpack_report_kind { UNPACK_SCANS = 1, UNPACK_WRITES, UNPACK_DONE, UNPACK_FAILED };
+enum unpack_report_kind {
+	UNPACK_SCANS = 1,
+	UNPACK_SCANNED, /* the tar stream comes next: somebody must read it */
+	UNPACK_WRITES,
+	UNPACK_DONE,
+	UNPACK_FAILED,
+};
 
 struct unpack_report {
 	uint32_t kind;
 	uint32_t code; /* with UNPACK_FAILED: enum error_code */
 	uint64_t done; /* compressed bytes, both passes together */
 	uint64_t total;
-	char message[504];
+	uint64_t newest; /* with UNPACK_SCANNED: seconds since 1970; no file is younger */
+	char message[496];
 };
 
 enum unpack_job_kind {

@@ -65,7 +65,9 @@ class Layout:
             diffs.append(sha256(data))
             packed = {"gzip": gz, "zstd": zstd, "": lambda d: d}[how](data)
             described.append(self.blob(packed, f"{OCI}.layer.v1.tar{'+' + how if how else ''}"))
-        config = json.dumps({"architecture": arch, "os": "linux", "config": {"Cmd": ["/bin/sh"]},
+        # Long before its files were written, as reproducible builds have it.
+        config = json.dumps({"architecture": arch, "os": "linux", "created": "1980-01-01T00:00:01Z",
+                             "config": {"Cmd": ["/bin/sh"]},
                              "rootfs": {"type": "layers", "diff_ids": diffs}}).encode()
         manifest = json.dumps({"schemaVersion": 2, "mediaType": f"{OCI}.manifest.v1+json",
                                "config": self.blob(config, f"{OCI}.config.v1+json"), "layers": described}).encode()

@@ -63,11 +63,13 @@ class Mend(ImageTest):
         self.vm("files")
         with open(self.squashfs(image), "r+b") as f:
             f.truncate(5000)
+        os.utime(path, (1, 1))                  # what is in it counts
         self.start()
         self.assertEqual("1", self.server.run("v", "cat", "/here"))
         self.server.must(200, "POST", "/vms/v/stop", wait=60)
         os.unlink(self.squashfs(image))
-        os.utime(path, (1, 1))                  # another file, as far as anybody can tell
+        with open(path, "wb") as f:
+            f.write(busybox(member("here", b"2")))
         self.assertIn("gives now is another one", self.start(status=409)["detail"])
 
     def test_damage_that_was_found_is_mended(self):

@@ -223,6 +223,17 @@ class Pulls(ImageTest):
                 self.refused(f"t/{name}:1", "layer 2 of 2", words)
         self.assertFalse(os.path.exists("/etc/evil"))
 
+    def test_times_of_all_ages(self):
+        """A squashfs has 32 bits for them."""
+        times = {"before": (-5, 0), "last": (2 ** 31 - 1,) * 2, "first": (2 ** 31,) * 2, "never": (2 ** 60, 2 ** 32 - 1)}
+        self.registry.image("t/times", "1", [gz(busybox(*[member(name, mtime=t) for name, (t, _) in times.items()]))])
+        image = self.pull("t/times:1")
+        squashfs = f"{self.home}/state/images/{image['digest'].replace(':', '-')}/root.squashfs"
+        subprocess.run(["unsquashfs", "-q", "-n", "-no-xattrs", "-d", f"{self.home}/out", squashfs], check=True,
+                       stdin=subprocess.DEVNULL, capture_output=True)
+        self.assertEqual({name: want for name, (_, want) in times.items()},
+                         {name: int(os.stat(f"{self.home}/out/{name}").st_mtime) for name in times})
+
     def test_a_layer_that_becomes_more_than_there_is_room_for(self):
         with open(f"{self.home}/hole", "wb") as f:
             f.truncate(200 << 30)
