@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/service/exec.h"
@@ -264,6 +265,21 @@ static bool is_other_user(const struct user *user)
 				 getegid() != 0 || getgroups(0, NULL) != 0);
 }
 
+/* A path that ends with '/'. What can't be made is not there, which the program's start then tells.
+ */
+static void make_folders(const char *path)
+{
+	autofree char *copy = strdup(path);
+
+	for (char *p = copy; p && *p; p++) {
+		if (*p != '/' || p == copy)
+			continue;
+		*p = '\0';
+		(void)mkdir(copy, 0755);
+		*p = '/';
+	}
+}
+
 static int launch(struct exec *exec, const struct start *start, struct error *err)
 {
 	CLEANUP(free_list)
@@ -291,6 +307,8 @@ static int launch(struct exec *exec, const struct start *start, struct error *er
 	cwd = start->cwd;
 	if (!cwd || *cwd == '\0')
 		cwd = access(user.home, X_OK) == 0 ? user.home : "/";
+	else if (cwd[strlen(cwd) - 1] == '/' && access(cwd, F_OK) < 0)
+		make_folders(cwd);
 	spec = (struct spawn_spec){
 		.paths = (const char *const *)paths,
 		.argv = (const char *const *)argv,

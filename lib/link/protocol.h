@@ -116,7 +116,8 @@ enum {
 enum link_exec_frame {
 	/* host to agent */
 	LINK_EXEC_START = 0x01,  /* JSON: {"argv": [s], "env": {k: s}, "cwd": s, "user": s, "tty":
-				    bool, "rows": n, "cols": n, "timeout_ms": n, "stdin": bool} */
+				    bool, "rows": n, "cols": n, "timeout_ms": n, "stdin": bool}; a
+				    "cwd" that ends with '/' is made where it is missing */
 	LINK_EXEC_ATTACH = 0x02, /* u64 offset of the output to go on from */
 	LINK_EXEC_STDIN = 0x03,  /* u64 offset in the input, bytes */
 	LINK_EXEC_STDIN_END = 0x04,

@@ -13,6 +13,7 @@ void exec_words_done(struct exec_words *words)
 	json_decref(words->config);
 	json_decref(words->argv);
 	json_decref(words->env);
+	free(words->cwd);
 	*words = (struct exec_words){ .config = NULL };
 }
 
@@ -73,6 +74,25 @@ static int join_env(const json_t *config, const json_t *own, json_t **ret_env, s
 	return 0;
 }
 
+/* The image's own folder is made where it is missing, as whoever runs images does; a client's is
+ * not. */
+static int join_cwd(const json_t *config, const char *own, char **ret_cwd, struct error *err)
+{
+	const char *image = json_string_value(json_object_get(config, "workdir"));
+	const char *from = own ? own : image;
+	size_t len = from ? strlen(from) : 0;
+
+	if (!from)
+		return 0;
+	while (len > 1 && from[len - 1] == '/')
+		len--;
+	if (asprintf(ret_cwd, "%.*s%s", (int)len, from, own || streq(from, "/") ? "" : "/") < 0) {
+		*ret_cwd = NULL;
+		return error_errno(err, -ENOMEM, "exec");
+	}
+	return 0;
+}
+
 int vm_exec_words(struct vm *vm, struct guest_exec_spec *spec, struct exec_words *words,
 		  struct error *err)
 {
@@ -83,13 +103,14 @@ int vm_exec_words(struct vm *vm, struct guest_exec_spec *spec, struct exec_words
 		r = join_argv(words->config, &words->argv, err);
 	if (r == 0)
 		r = join_env(words->config, spec->env, &words->env, err);
+	if (r == 0)
+		r = join_cwd(words->config, spec->cwd, &words->cwd, err);
 	if (r < 0)
 		return r;
 	if (!spec->argv)
 		spec->argv = words->argv;
 	spec->env = words->env;
-	if (!spec->cwd)
-		spec->cwd = json_string_value(json_object_get(words->config, "workdir"));
+	spec->cwd = words->cwd;
 	if (!spec->user)
 		spec->user = json_string_value(json_object_get(words->config, "user"));
 	return 0;

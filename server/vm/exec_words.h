@@ -8,6 +8,7 @@
 struct exec_words {
 	json_t *config; /* of the image */
 	json_t *argv;
+	char *cwd;
 	json_t *env;
 };
 

@@ -76,6 +76,14 @@ class Images(ImageTest):
         result = self.server.must(200, "POST", "/vms/a/exec", {
             "argv": ["sh", "-c", "id -un; pwd; echo $COLOUR $SIZE"], "env": {"COLOUR": "red"}, "user": "root", "cwd": "/"})
         self.assertEqual("root\n/\nred 1\n", result["stdout"])
+        self.registry.image("t/elsewhere", "1", [gz(busybox())], {"Cmd": ["pwd"], "WorkingDir": "/not/there"})
+        self.pull("t/elsewhere:1")
+        self.boot("t/elsewhere:1", "c")
+        self.assertEqual("/not/there\n", self.server.must(200, "POST", "/vms/c/exec", {})["stdout"])
+        self.assertEqual("755 0:0\n", self.server.run("c", "stat", "-c", "%a %u:%g", "/not/there"))
+        for cwd in ("/nor/this", "/nor/this/"):
+            reply = self.server.call("POST", "/vms/c/exec", {"argv": ["pwd"], "cwd": cwd})
+            self.assertIn("/cwd: change to the folder /nor/this:", reply.json()["detail"])
         self.registry.image("t/silent", "1", [gz(busybox())])
         self.pull("t/silent:1")
         self.boot("t/silent:1", "b")
