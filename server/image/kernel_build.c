@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -33,7 +32,7 @@
 /* What it costs no guest anything to be told and saves time at every start. */
 #define CMDLINE "random.trust_cpu=on"
 
-enum { LOCK_TICK_US = 200 * 1000, CONFIG_MAX = 1 << 20 };
+enum { CONFIG_MAX = 1 << 20 };
 
 /* Sources and objects together, with room to spare. */
 static const uint64_t room_bytes = 2500ULL << 20;
@@ -150,16 +149,7 @@ static int take_lock(struct build *b, struct error *err)
 	b->lock = open_regular_beneath(b->dir, KERNEL_BUILD_LOCK, O_RDWR | O_CREAT, 0600);
 	if (b->lock < 0)
 		return error_errno(err, b->lock, "open %s/" KERNEL_BUILD_LOCK, b->folder);
-	while (flock(b->lock, LOCK_EX | LOCK_NB) < 0) {
-		int r = op_check(b->op, err);
-
-		if (r < 0)
-			return r;
-		if (errno != EWOULDBLOCK && errno != EINTR)
-			return error_errno(err, -errno, "lock %s", b->folder);
-		(void)usleep(LOCK_TICK_US);
-	}
-	return 0;
+	return op_lock_file(b->op, b->lock, err);
 }
 
 static int open_folder(struct build *b, struct error *err)

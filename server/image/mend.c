@@ -7,15 +7,12 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "lib/base/cleanup.h"
 #include "lib/base/log.h"
 #include "server/image/image.h"
 #include "server/image/store.h"
-
-enum { LOCK_TICK_US = 50 * 1000 };
 
 struct mending {
 	const struct image_paths *paths;
@@ -151,12 +148,8 @@ static int lock(const char *parent, const char *id, struct op *op, int *ret_fd, 
 	autoclose int fd = -1;
 	int r = entry_open(parent, id, &fd, err);
 
-	while (r == 0 && flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		if (errno != EWOULDBLOCK && errno != EINTR)
-			return error_errno(err, -errno, "lock %s", id);
-		(void)usleep(LOCK_TICK_US);
-		r = op_check(op, err);
-	}
+	if (r == 0)
+		r = op_lock_file(op, fd, err);
 	if (r == 0)
 		*ret_fd = take_fd(&fd);
 	return r;

@@ -2,7 +2,7 @@
 /*
  * An image from a registry: resolve, download, unpack, publish. What was made of a manifest once is
  * remembered in the cache by the manifest's digest; the same image under another name, or pulled
- * again, costs two small requests.
+ * again, costs two small requests. Who wants it meanwhile waits for the one that makes it.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -65,6 +65,7 @@ int image_pull(const struct image_paths *paths, const struct registry_settings *
 	struct registry *registry CLEANUP(registry_close_p)
 	= NULL;
 	struct pulled pulled CLEANUP(pulled_done) = PULLED_INIT;
+	struct known_lock lock CLEANUP(known_unlock) = KNOWN_LOCK_INIT;
 	const struct reference *ref;
 	int r = registry_open(settings, reference, op, &registry, err);
 
@@ -72,6 +73,8 @@ int image_pull(const struct image_paths *paths, const struct registry_settings *
 		return r;
 	ref = &registry->ref;
 	r = registry_resolve(registry, &pulled, err);
+	if (r == 0)
+		r = known_lock(paths, KNOWN_FOLDER, pulled.digest, op, &lock, err);
 	if (r == 0 && !find_known(paths, pulled.digest, &info)) {
 		(void)snprintf(info.name, sizeof(info.name), "%.255s", reference);
 		made_from_registry(&info.from, "pull", ref, pulled.digest);

@@ -112,6 +112,9 @@ void op_part(struct op *op, size_t index, const char *name, uint64_t done, uint6
 int op_check(struct op *op, struct error *err) MUST_USE;
 /* Readable once cancelled: for poll(2) and proc_run. */
 int op_cancel_fd(const struct op *op);
+/* Takes the flock(2) of an open file, which another operation or program may hold; waits until then
+ * or until the operation is cancelled. */
+int op_lock_file(struct op *op, int fd, struct error *err) MUST_USE;
 /* What undoes the step just done, should a later one fail. */
 void op_undo(struct op *op, void (*fn)(void *data), void *data);
 /* The result shown in the operation; steals the reference. */

@@ -2,11 +2,17 @@
 /* What a running operation says of itself, from its worker's thread: stages, progress, what to
  * undo, its result. */
 #include <assert.h>
+#include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 
 #include "lib/base/clock.h"
 #include "server/ops/op_internal.h"
+
+/* How often a lock is tried. */
+enum { LOCK_TICK_MS = 50 };
 
 static ops_boundary_fn *boundary;
 
@@ -95,6 +101,21 @@ int op_check(struct op *op, struct error *err)
 int op_cancel_fd(const struct op *op)
 {
 	return op->cancel_fd;
+}
+
+int op_lock_file(struct op *op, int fd, struct error *err)
+{
+	struct pollfd cancel = { .fd = op->cancel_fd, .events = POLLIN };
+
+	for (;;) {
+		int r = op_check(op, err);
+
+		if (r < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return r;
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return error_errno(err, -errno, "lock a file");
+		(void)poll(&cancel, 1, LOCK_TICK_MS);
+	}
 }
 
 void op_undo(struct op *op, void (*fn)(void *data), void *data)

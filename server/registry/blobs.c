@@ -15,7 +15,7 @@
 #include "lib/base/fs.h"
 #include "lib/digest/digest.h"
 
-enum { LOCK_TICK_US = 50 * 1000, HASH_PIECE = 256 * 1024 };
+enum { HASH_PIECE = 256 * 1024 };
 
 struct job {
 	const struct oci_blob *blob;
@@ -108,18 +108,13 @@ static int lock_part(struct job *job, struct op *op, int *ret_fd, struct error *
 	for (;;) {
 		autoclose int fd =
 			open_regular_beneath(job->dir, job->partial, O_RDWR | O_CREAT, 0600);
-		int r = op_check(op, err);
+		int r;
 
-		if (r < 0)
-			return r;
 		if (fd < 0)
 			return error_errno(err, fd, "%s: make it in the cache", job->what);
-		if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-			if (errno != EWOULDBLOCK && errno != EINTR)
-				return error_errno(err, -errno, "%s: lock it", job->what);
-			(void)usleep(LOCK_TICK_US);
-			continue;
-		}
+		r = op_lock_file(op, fd, err);
+		if (r < 0)
+			return r;
 		r = open_final(job, ret_fd, err);
 		if (r != 0)
 			return r < 0 ? r : 0;

@@ -321,6 +321,34 @@ class Pulls(ImageTest):
         self.assertEqual(1, len(self.registry.requests(sha256(data))))
         self.assert_no_staging()
 
+    def test_who_joins_finds_it_made(self):
+        """And makes it when the first one is cancelled."""
+        data = gz(busybox(member("once", b"1")))
+        self.registry.image("t/once", "1", [data])
+        goes_on = threading.Event()
+        self.addCleanup(goes_on.set)
+        self.registry.times(1, sha256(data), lambda _: goes_on.wait(120))
+
+        def pull(name):
+            return self.server.must(202, "POST", "/images", {"pull": self.reference("t/once:1"), "name": name})["id"]
+
+        def stage(op):
+            return self.server.operation(op)["stages"][-1]["name"]
+        first = pull("n0")
+        wait_until(lambda: self.registry.requests(sha256(data)), "the first one downloads")
+        others = [pull(f"n{i}") for i in range(1, 4)]
+        wait_until(lambda: [stage(op) for op in others] == ["wait"] * 3, "the others wait")
+        self.server.call("DELETE", f"/operations/{others[2]}")
+        self.assertEqual("cancelled", self.server.wait_operation(others[2])["state"])
+        self.server.call("DELETE", f"/operations/{first}")
+        self.assertEqual("cancelled", self.server.wait_operation(first)["state"])
+        done = [self.server.wait_operation(op) for op in others[:2]]
+        self.assertEqual(["succeeded"] * 2, [op["state"] for op in done], done)
+        self.assertEqual(1, sum(stage["name"] == "squashfs" for op in done for stage in op["stages"]), done)
+        self.assertEqual({"n1", "n2"}, {n for n in self.names() if n.startswith("n")})
+        self.assertEqual([], [n for n in os.listdir(f"{self.home}/cache/pulled") if n.startswith("lock")])
+        self.assert_no_staging()
+
     def test_one_that_goes_wrong_is_no_matter_of_the_others(self):
         over = threading.Event()
         self.addCleanup(over.set)
