@@ -10,15 +10,16 @@ const dist = fileURLToPath(new URL("../../web/dist/", import.meta.url));
 const FIRST_LOAD_MAX = 100 * 1024;
 const built = existsSync(`${dist}index.html`);
 
-/** What is wider than the box around it, where that does not scroll; and the page, which never may. */
+/** What is wider than the box around it, where that does not scroll; and the page and tables, which never may. */
 const cutOff = (page) =>
 	page.evaluate(() => {
 		const wide = (el) => el.scrollWidth > el.clientWidth + 1;
 		const boxes = [...document.querySelectorAll(".page, .page-head, .page > .row, .card, .card > header, .card > .body, .nav")];
 		const out = boxes.filter((el) => wide(el) && !/auto|scroll/.test(getComputedStyle(el).overflowX));
 		const main = document.querySelector("main");
+		const tables = [...document.querySelectorAll("main .card, main .card > .body")].filter((el) => el.querySelector(".table") && wide(el));
 		const tab = document.querySelector(".tabs [aria-current]")?.getBoundingClientRect();
-		return [...(wide(main) ? [main] : []), ...out].map((el) => `${el.tagName}.${el.className} ${el.textContent.slice(0, 40)}`).concat(tab && (tab.left < 0 || tab.right > innerWidth) ? ["the current tab"] : []);
+		return [...(wide(main) ? [main] : []), ...out, ...tables].map((el) => `${el.tagName}.${el.className} ${el.textContent.slice(0, 40)}`).concat(tab && (tab.left < 0 || tab.right > innerWidth) ? ["the current tab"] : []);
 	});
 
 describe("the dashboard", { skip: built ? false : "web/dist is not built", timeout: 600_000 }, () => {
@@ -546,6 +547,17 @@ describe("the dashboard", { skip: built ? false : "web/dist is not built", timeo
 		await context.close();
 	});
 
+	it("shows the names of files as they are, whatever a guest put into them", async () => {
+		const { page, context } = await visit(["--rate", "0"], "#/vms/web/files/srv/odd");
+		const cell = page.locator(".files-table tr", { hasText: "gpj.exe" }).locator(".linklike");
+		assert.equal(await cell.innerText(), "⟨U+202E⟩gpj.exe");
+		await cell.click();
+		await page.getByRole("dialog").getByRole("heading", { name: "⟨U+202E⟩gpj.exe" }).waitFor();
+		const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("dialog").getByRole("button", { name: "Download" }).click()]);
+		assert.doesNotMatch(download.suggestedFilename(), /\u202e/);
+		await context.close();
+	});
+
 	it("is honest about a server that is away, and catches up", async () => {
 		const { page, context } = await visit(["--rate", "0"]);
 		await page.getByText("Live", { exact: true }).waitFor();
@@ -600,7 +612,7 @@ describe("the dashboard", { skip: built ? false : "web/dist is not built", timeo
 	for (const [colorScheme, size, viewport, rules] of LOOKS) {
 		it(`has no fault that axe can see, and no sideways scroll: ${colorScheme}, ${size}`, async () => {
 			const { page, context, fixture, faults } = await visit(["--rate", "0"], "#/vms", { colorScheme, viewport });
-			for (const hash of ["vms", "vms?q=nothing-like-it", "vms/web", "vms/build", "vms/web/exec", "vms/web/console", "vms/web/files/srv/app", "vms/web/events", "vms/web/network", "create?advanced=1", "runs", "runs/0037000000000000", "images", "snapshots", "vms/web/snapshots", "vms/web/settings", "host", "events", "tokens", "nowhere"]) {
+			for (const hash of ["vms", "vms?q=nothing-like-it", "vms/web", "vms/build", "vms/web/exec", "vms/web/console", "vms/web/files/srv/app", "vms/web/files/srv/odd", "vms/web/events", "vms/web/network", "vms/api/network", "create?advanced=1", "runs", "runs/0037000000000000", "images", "snapshots", "vms/web/snapshots", "vms/web/settings", "host", "events", "tokens", "nowhere"]) {
 				await page.goto(`${fixture.url}/#/${hash}`);
 				assert.deepEqual(await violations(page, rules), [], hash);
 				const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);

@@ -170,7 +170,7 @@ const find = (key) => vms.get(key) ?? [...vms.values()].find((vm) => vm.name ===
 /* A small tree that all VMs share: path -> text, or null for a folder. */
 const FILES = new Map(Object.entries({
 	"": null, etc: null, "etc/hostname": "web\n", "etc/hosts": "127.0.0.1 localhost\n", "etc/os-release": 'NAME="mini"\n', root: null,
-	"root/notes.txt": "The disk of this VM is sparse.\n", srv: null, "srv/app": null, "srv/app/server.py": "print('hello')\n", "srv/app/logo.bin": "\0\x01\x02", tmp: null, var: null,
+	"root/notes.txt": "The disk of this VM is sparse.\n", srv: null, "srv/app": null, "srv/app/server.py": "print('hello')\n", "srv/app/logo.bin": "\0\x01\x02", "srv/odd": null, "srv/odd/\u202egpj.exe": "MZ\n", [`srv/odd/${"long-".repeat(48)}`]: "\n", tmp: null, var: null,
 }));
 for (let i = 0; i < 700; i++) FILES.set(`var/cache-${String(i).padStart(3, "0")}`, `${i}\n`);
 

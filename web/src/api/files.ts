@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Files of a guest: addresses, and transfers whose progress can be seen. */
+import { visible } from "../lib/visible";
 import type { components } from "./schema";
 import { ApiError, send, signedOut, token } from "./client";
 import type { Problem } from "./types";
@@ -104,7 +105,7 @@ export function upload(path: string, body: Blob, onProgress: (sent: number) => v
 /** Has the browser save what lies at an address: straight to disk by cookie, through memory with a token. */
 export async function save(path: string, name: string): Promise<void> {
 	const link = document.createElement("a");
-	link.download = name;
+	link.download = visible(name);
 	if (!token.peek()) {
 		link.href = path;
 		link.click();

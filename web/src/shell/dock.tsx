@@ -131,15 +131,15 @@ function List() {
 export function OperationTable({ list, plain }: { list: Operation[]; plain?: boolean }) {
 	const [opened, setOpened] = useState("");
 	return (
-		<table class={`table ops${plain ? " plain" : ""}`}>
+		<table class={`table fits ops${plain ? " plain" : ""}`}>
 			<thead>
 				<tr>
-					<th scope="col">Started</th>
+					<th scope="col" class="started">Started</th>
 					<th scope="col">Task</th>
-					<th scope="col">Result</th>
+					<th scope="col" class="result">Result</th>
 					<th scope="col" class="right hide-phone">Took</th>
 					<th scope="col" class="hide-phone">Asked by</th>
-					<th scope="col"><span class="sr">Actions</span></th>
+					<th scope="col" class="acts"><span class="sr">Actions</span></th>
 				</tr>
 			</thead>
 			<tbody>

@@ -109,7 +109,13 @@ export function LogView({ buffer, name, label, short, live, levels }: {
 		if (box.current) box.current.scrollTop = box.current.scrollHeight;
 	};
 	useLayoutEffect(() => {
-		if (follow) toEnd();
+		if (!follow) return;
+		toEnd();
+		/* once the last lines have been drawn their heights are known, and the end may be further down */
+		let frame = requestAnimationFrame(() => {
+			frame = requestAnimationFrame(toEnd);
+		});
+		return () => cancelAnimationFrame(frame);
 	}, [version, follow, needle, wraps.value]);
 	useEffect(() => setFollow(true), [buffer]);
 	const download = (): void => {

@@ -2,6 +2,7 @@
 /* What an event has to say beyond its kind, in a line for people. Pure, for tests. */
 import type { ApiEvent } from "../../api/types";
 import { bytes } from "../../lib/format";
+import { visible } from "../../lib/visible";
 import { commandOf } from "../runs/about";
 
 export interface Gist {
@@ -29,7 +30,7 @@ function ending(data: Data): string {
 }
 
 function ofCommand(data: Data): Gist {
-	const command = commandOf({ argv: list(data["argv"]) }).split("\n")[0] ?? "";
+	const command = visible(commandOf({ argv: list(data["argv"]) }).split("\n")[0] ?? "");
 	const written = typeof data["output_bytes"] === "number" && data["output_bytes"] > 0 && `${bytes(data["output_bytes"])} of output`;
 	const phase = text(data["phase"]);
 	return { state: text(data["state"]), text: joined(command, data["tty"] === true && "terminal", phase !== "ended" && phase !== data["state"] && phase, ending(data), written) };

@@ -18,11 +18,11 @@ export function EventTable({ list, withTarget }: { list: ApiEvent[]; withTarget?
 	const [open, setOpen] = useState(0);
 	const toggle = useCallback((id: number): void => setOpen((shown) => (shown === id ? 0 : id)), []);
 	return (
-		<table class={`table events${withTarget ? " with-target" : ""}`}>
+		<table class={`table fits events${withTarget ? " with-target" : ""}`}>
 			<thead>
 				<tr>
 					<th scope="col" class="at">Time</th>
-					<th scope="col" class="kind">Event</th>
+					<th scope="col" class="kind"><span>Event</span></th>
 					{withTarget && <th scope="col" class="on">On</th>}
 					<th scope="col">What</th>
 					<th scope="col" class="by hide-phone">Asked by</th>

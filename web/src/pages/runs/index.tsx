@@ -9,6 +9,7 @@ import { useKeys } from "../../lib/keys";
 import { href, route, setQuery } from "../../lib/router";
 import { hasTerm, matcher, parse, toggleTerm, type Fields } from "../../lib/search";
 import { curl } from "../../lib/shell";
+import { visible } from "../../lib/visible";
 import { need, refreshRuns, runs } from "../../store/live";
 import { now } from "../../store/clock";
 import { endpoint } from "../create/example";
@@ -113,14 +114,14 @@ export function took(run: Run): string {
 function Table({ list, query }: { list: Run[]; query: string }) {
 	return (
 		<section class="card flush scroll">
-			<table class="table runs-table">
+			<table class="table fits runs-table">
 				<thead>
 					<tr>
-						<th scope="col">Result</th>
+						<th scope="col" class="result">Result</th>
 						<th scope="col">Command</th>
 						<th scope="col" class="hide-phone">Image</th>
 						<th scope="col" class="hide-phone">Labels</th>
-						<th scope="col" class="right">Took</th>
+						<th scope="col" class="right took">Took</th>
 						<th scope="col" class="right hide-phone">Asked for</th>
 						<th scope="col" class="hide-phone">By</th>
 					</tr>
@@ -131,7 +132,7 @@ function Table({ list, query }: { list: Run[]; query: string }) {
 							<td><StateBadge look={lookOfRun(run)} note={run.position ? `no. ${run.position}` : undefined} /></td>
 							<td>
 								<span class="row">
-									<a class="clip mono run-name" href={href(["runs", run.id])} title={commandOf(run)}>{commandOf(run).split("\n")[0]}</a>
+									<a class="clip mono run-name" href={href(["runs", run.id])} title={visible(commandOf(run))}>{visible(commandOf(run).split("\n")[0] ?? "")}</a>
 									{run.kept && <span class="label">VM kept</span>}
 								</span>
 							</td>

@@ -24,6 +24,7 @@ import { At } from "../../ui/time";
 import { Who } from "../../ui/who";
 import { toast } from "../../ui/toast";
 import { Waterfall } from "../../ui/waterfall";
+import { visible } from "../../lib/visible";
 import { alike, commandOf, lookOfRun, over, requestOf } from "./about";
 import { newRun } from "./form";
 import { took } from "./index";
@@ -56,7 +57,7 @@ function Shown({ run }: { run: Run }) {
 				<nav class="crumbs" aria-label="You are here">
 					<a href={href(["runs"])} class="soft">Runs</a>
 					<Icon name="right" size={12} />
-					<h1 class="clip mono run-title" title={command}>{command.split("\n")[0]}</h1>
+					<h1 class="clip mono run-title" title={visible(command)}>{visible(command.split("\n")[0] ?? "")}</h1>
 				</nav>
 				<StateBadge look={lookOfRun(run)} note={took(run)} pill />
 				<Verbs run={run} />

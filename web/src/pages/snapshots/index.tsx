@@ -99,7 +99,7 @@ function Templates() {
 							{list.map((template) => (
 								<tr key={template.id}>
 									<td><span class="row"><strong title={template.id}>{template.image}</strong>{template.pinned && <span class="label">pinned</span>}</span></td>
-									<td class="soft">{plural(template.vcpus, "vCPU")}, {mib(template.memory_mib)}, network {template.network}, init {template.init}</td>
+									<td class="soft">{plural(template.vcpus, "vCPU")}, {mib(template.memory_mib)}, disk {mib(template.disk_mib)}, network {template.network}, init {template.init}</td>
 									<td class="right num nowrap">{bytes(template.size_bytes)}</td>
 									<td class="right soft hide-phone"><Ago time={template.created} /></td>
 									<td class="right soft hide-phone"><Ago time={template.last_used} /></td>

@@ -8,6 +8,7 @@ import type { Forward, Port, Vm } from "../../api/types";
 import { plural } from "../../lib/format";
 import { putVm } from "../../store/live";
 import { curl, quote } from "../../lib/shell";
+import { visible } from "../../lib/visible";
 import { endpoint } from "../create/example";
 import { Button, Card, Command, Copy, Details, Loading, Switch } from "../../ui/basics";
 import { ask } from "../../ui/dialog";
@@ -15,7 +16,7 @@ import { addressOf, openForward } from "../../ui/forward";
 import { Icon } from "../../ui/icon";
 import { JsonButton } from "../../ui/json";
 import { AsShell, showRecipes, type Recipe } from "../../ui/recipes";
-import { StateBadge } from "../../ui/state";
+import { StateBadge, type StateLook } from "../../ui/state";
 import { toast } from "../../ui/toast";
 
 const AGAIN_MS = 4000;
@@ -90,8 +91,8 @@ export function NetworkTab({ vm }: { vm: Vm }) {
 					) : ports.length === 0 ? (
 						<p class="dim nothing">{vm.state === "running" ? "Nothing listens. Start a server in the guest and it appears here." : `It is ${vm.state}.`}</p>
 					) : (
-						<table class="table">
-							<thead><tr><th scope="col">Port</th><th scope="col" class="hide-phone">Address</th><th scope="col">Process</th><th scope="col"><span class="sr">Actions</span></th></tr></thead>
+						<table class="table fits ports">
+							<thead><tr><th scope="col" class="port">Port</th><th scope="col" class="hide-phone">Address</th><th scope="col">Process</th><th scope="col" class="acts"><span class="sr">Actions</span></th></tr></thead>
 							<tbody>
 								{ports.map((port) => {
 									const forward = leadsTo(port.port);
@@ -99,7 +100,7 @@ export function NetworkTab({ vm }: { vm: Vm }) {
 										<tr key={`${port.address} ${port.port}`}>
 											<td class="num"><strong>{port.port}</strong></td>
 											<td class="hide-phone"><code class="soft">{port.address}</code></td>
-											<td class="soft clip">{port.process ?? "–"}{port.pid !== undefined && <span class="dim num"> {port.pid}</span>}</td>
+											<td class="soft clip">{visible(port.process ?? "–")}{port.pid !== undefined && <span class="dim num"> {port.pid}</span>}</td>
 											<td class="right">
 												<span class="row end">
 													{!forward?.listening && can("proxy_get") && (
@@ -126,24 +127,27 @@ export function NetworkTab({ vm }: { vm: Vm }) {
 						) : forwards.length === 0 ? (
 							<p class="dim nothing">None. A forward lets a port of this host, on 127.0.0.1, lead to a port of the guest; it needs no network device.</p>
 						) : (
-							<table class="table">
-								<thead><tr><th scope="col">On the host</th><th scope="col">In the guest</th><th scope="col">State</th><th scope="col"><span class="sr">Actions</span></th></tr></thead>
+							<table class="table fits forwards">
+								<thead><tr><th scope="col">On the host</th><th scope="col" class="hide-phone">In the guest</th><th scope="col" class="hide-phone">State</th><th scope="col" class="acts"><span class="sr">Actions</span></th></tr></thead>
 								<tbody>
 									{forwards.map((forward) => (
 										<tr key={forward.id}>
-											<td><span class="row"><code>{addressOf(forward)}</code><Copy text={addressOf(forward)} what="address" /></span></td>
-											<td class="num">{forward.guest_host === "localhost" ? forward.guest_port : `${forward.guest_host}:${forward.guest_port}`}</td>
 											<td>
+												<span class="row"><code class="clip" title={addressOf(forward)}>{addressOf(forward)}</code><Copy text={addressOf(forward)} what="address" /></span>
+												<span class="only-phone num">to port {insideOf(forward)}<br /><StateBadge look={lookOfForward(forward)} />{forward.problem && <><br />{forward.problem}</>}</span>
+											</td>
+											<td class="num hide-phone">{insideOf(forward)}</td>
+											<td class="hide-phone">
 												<span class="row">
-													<StateBadge look={forward.listening ? { word: "listens", tone: "ok", shape: "disc" } : forward.problem ? { word: "does not listen", tone: "bad", shape: "diamond" } : { word: "waits for the VM", tone: "off", shape: "ring" }} />
-													{forward.connections > 0 && <span class="dim num hide-phone">{plural(forward.connections, "connection")}</span>}
+													<StateBadge look={lookOfForward(forward)} />
+													{forward.connections > 0 && <span class="dim num">{plural(forward.connections, "connection")}</span>}
 													{forward.problem && <span class="clip soft" title={forward.problem}>{forward.problem}</span>}
 												</span>
 											</td>
 											<td class="right">
 												<span class="row end">
 													{forward.listening && <Preview forward={forward} />}
-													<Button kind="quiet" icon="terminal" title={`The forward of port ${forward.guest_port} as curl and CLI`} onClick={() => showRecipes(`Port ${forward.guest_port} of ${vm.name} from a shell`, [
+													<Button kind="quiet" class="hide-phone" icon="terminal" title={`The forward of port ${forward.guest_port} as curl and CLI`} onClick={() => showRecipes(`Port ${forward.guest_port} of ${vm.name} from a shell`, [
 														{ label: "Forward", request: sketch("post", "/vms/{vm}/forwards", { vm: vm.name }, { guest_port: forward.guest_port, host_port: forward.host_port }), cli: `banger vm forward ${quote(vm.name)} ${forward.host_port}:${forward.guest_port}` },
 														takingAway(forward),
 													])} />
@@ -181,6 +185,13 @@ export function NetworkTab({ vm }: { vm: Vm }) {
 			</div>
 		</div>
 	);
+}
+
+const insideOf = (forward: Forward): string => (forward.guest_host === "localhost" ? String(forward.guest_port) : `${forward.guest_host}:${forward.guest_port}`);
+
+function lookOfForward(forward: Forward): StateLook {
+	if (forward.listening) return { word: "listens", tone: "ok", shape: "disc" };
+	return forward.problem ? { word: "does not listen", tone: "bad", shape: "diamond" } : { word: "waits for the VM", tone: "off", shape: "ring" };
 }
 
 /** On the bridge the way out opens and closes under a running guest; otherwise it is part of its start. */

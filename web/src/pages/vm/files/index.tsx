@@ -10,6 +10,7 @@ import { bytes, count, plural } from "../../../lib/format";
 import { useKeys } from "../../../lib/keys";
 import { go, href } from "../../../lib/router";
 import { curl, quote } from "../../../lib/shell";
+import { visible } from "../../../lib/visible";
 import { endpoint } from "../../create/example";
 import { Button, Command, Empty, Loading, copyText } from "../../../ui/basics";
 import { ask, showDialog } from "../../../ui/dialog";
@@ -91,8 +92,8 @@ function Browser({ vm, at }: { vm: Vm; at: string[] }) {
 	const remove = async (entry: Entry): Promise<void> => {
 		const folder = entry.type === "dir";
 		const sure = await ask({
-			title: `Delete “${entry.name}”?`,
-			body: folder ? `The folder ${joined([...at, entry.name])} and everything in it are gone for good.` : `${joined([...at, entry.name])} is gone for good.`,
+			title: `Delete “${visible(entry.name)}”?`,
+			body: folder ? `The folder ${visible(joined([...at, entry.name]))} and everything in it are gone for good.` : `${visible(joined([...at, entry.name]))} is gone for good.`,
 			confirm: "Delete", danger: true,
 			extra: <AsShell recipe={{ label: "Delete", request: { method: "DELETE", path: `${filePath(vm.name, [...at, entry.name])}${folder ? "?recursive=true" : ""}` } }} />,
 		});
@@ -100,7 +101,7 @@ function Browser({ vm, at }: { vm: Vm; at: string[] }) {
 		try {
 			await send("delete", filePath(vm.id, [...at, entry.name]), { query: { recursive: folder } });
 		} catch (error) {
-			toast({ tone: "bad", title: `“${entry.name}” was not deleted`, body: sentence(error) });
+			toast({ tone: "bad", title: `“${visible(entry.name)}” was not deleted`, body: sentence(error) });
 		}
 		await refresh();
 	};
@@ -151,15 +152,15 @@ function Browser({ vm, at }: { vm: Vm; at: string[] }) {
 				</Empty>
 			) : (
 				<section class="card flush scroll">
-					<table class="table files-table">
+					<table class="table fits files-table">
 						<thead>
 							<tr>
 								<Head order="name" label="Name" sort={sort} set={setSort} />
-								<Head order="size" label="Size" right sort={sort} set={setSort} />
+								<Head order="size" label="Size" right w="size" sort={sort} set={setSort} />
 								<Head order="modified" label="Changed" right hide sort={sort} set={setSort} />
 								<th scope="col" class="hide-phone">Mode</th>
 								<th scope="col" class="hide-phone">Owner</th>
-								<th scope="col"><span class="sr">Actions</span></th>
+								<th scope="col" class="acts"><span class="sr">Actions</span></th>
 							</tr>
 						</thead>
 						<tbody>
@@ -207,7 +208,7 @@ function Place({ vm, at }: { vm: Vm; at: string[] }) {
 			{at.map((name, i) => (
 				<span key={i}>
 					{i > 0 && <span class="dim">/</span>}
-					<a href={href(addressOf(vm, at.slice(0, i + 1)))} aria-current={i === at.length - 1 ? "page" : undefined}>{name}</a>
+					<a href={href(addressOf(vm, at.slice(0, i + 1)))} aria-current={i === at.length - 1 ? "page" : undefined}>{visible(name)}</a>
 				</span>
 			))}
 			<Button kind="quiet" icon="right" title="Go to a path" onClick={() => setTyping(joined(at))} />
@@ -215,12 +216,12 @@ function Place({ vm, at }: { vm: Vm; at: string[] }) {
 	);
 }
 
-function Head({ order, label, right, hide, sort: [by, back], set }: {
-	order: Order; label: string; right?: boolean; hide?: boolean; sort: [Order, boolean]; set: (sort: [Order, boolean]) => void;
+function Head({ order, label, right, hide, w, sort: [by, back], set }: {
+	order: Order; label: string; right?: boolean; hide?: boolean; w?: string; sort: [Order, boolean]; set: (sort: [Order, boolean]) => void;
 }) {
 	const on = by === order;
 	return (
-		<th scope="col" class={`${right ? "right" : ""}${hide ? " hide-phone" : ""}`} aria-sort={on ? (back ? "descending" : "ascending") : "none"}>
+		<th scope="col" class={`${right ? "right" : ""}${hide ? " hide-phone" : ""}${w ? ` ${w}` : ""}`} aria-sort={on ? (back ? "descending" : "ascending") : "none"}>
 			<button type="button" class={`sorter${on ? " on" : ""}`} onClick={() => set([order, on ? !back : false])}>
 				{label}
 				<Icon name={on && back ? "up" : "down"} size={12} />
@@ -231,9 +232,10 @@ function Head({ order, label, right, hide, sort: [by, back], set }: {
 
 function Row({ vm, at, entry, remove, refresh }: { vm: Vm; at: string[]; entry: Entry; remove: () => void; refresh: () => void }) {
 	const path = [...at, entry.name];
+	const name = visible(entry.name);
 	const folder = entry.type === "dir";
 	const regular = entry.type === "file";
-	const look = (): void => showDialog({ title: entry.name, wide: true, body: <Viewer vm={vm} path={path} entry={entry} saved={refresh} /> });
+	const look = (): void => showDialog({ title: name, wide: true, body: <Viewer vm={vm} path={path} entry={entry} saved={refresh} /> });
 	const follow = entry.type === "link" && entry.target !== undefined;
 	const menu = (): MenuEntry[] => [
 		...(folder ? [{ label: "Download as tar", icon: "download" as const, run: () => void fetchTo(`${filePath(vm.id, path)}?tar=true`, `${entry.name}.tar`) }] : []),
@@ -248,13 +250,13 @@ function Row({ vm, at, entry, remove, refresh }: { vm: Vm; at: string[]; entry: 
 				<span class="row">
 					<Icon name={ICONS[entry.type] ?? "settings"} />
 					{folder ? (
-						<a class="clip" href={href(addressOf(vm, path))}>{entry.name}</a>
+						<a class="clip" href={href(addressOf(vm, path))} title={name}>{name}</a>
 					) : regular ? (
-						<button type="button" class="linklike clip" onClick={look}>{entry.name}</button>
+						<button type="button" class="linklike clip" onClick={look} title={name}>{name}</button>
 					) : (
-						<span class="clip">{entry.name}</span>
+						<span class="clip" title={name}>{name}</span>
 					)}
-					{follow && <span class="dim clip">→ <a href={href(addressOf(vm, segmentsOf(entry.target?.startsWith("/") ? entry.target : `${joined(at)}/${entry.target}`)))}>{entry.target}</a></span>}
+					{follow && <span class="dim clip">→ <a href={href(addressOf(vm, segmentsOf(entry.target?.startsWith("/") ? entry.target : `${joined(at)}/${entry.target}`)))}>{visible(entry.target ?? "")}</a></span>}
 					{!folder && !regular && !follow && <span class="label">{entry.type}</span>}
 				</span>
 			</td>
@@ -264,8 +266,8 @@ function Row({ vm, at, entry, remove, refresh }: { vm: Vm; at: string[]; entry: 
 			<td class="num soft hide-phone">{entry.uid}:{entry.gid}</td>
 			<td class="right">
 				<span class="row end">
-					{regular && <Button kind="quiet" icon="download" title={`Download ${entry.name}`} onClick={() => void fetchTo(filePath(vm.id, path), entry.name)} />}
-					<Menu title={`Actions for ${entry.name}`} items={menu} />
+					{regular && <Button kind="quiet" class="hide-phone" icon="download" title={`Download ${name}`} onClick={() => void fetchTo(filePath(vm.id, path), entry.name)} />}
+					<Menu title={`Actions for ${name}`} items={menu} />
 				</span>
 			</td>
 		</tr>
@@ -276,7 +278,7 @@ async function fetchTo(path: string, name: string): Promise<void> {
 	try {
 		await save(path, name);
 	} catch (error) {
-		toast({ tone: "bad", title: `${name} could not be downloaded`, body: sentence(error) });
+		toast({ tone: "bad", title: `${visible(name)} could not be downloaded`, body: sentence(error) });
 	}
 }
 
@@ -300,7 +302,7 @@ function showFileCommands(vm: Vm, path: string[], type: string): void {
 	const put = (from: string, query: string, kind: string): string =>
 		`${curl({ method: "PUT", path: target + query, headers: { "Content-Type": kind } }, endpoint())} \\\n  -T ${quote(from)}`;
 	showDialog({
-		title: `${joined(path)} from a shell`, wide: true,
+		title: `${visible(joined(path))} from a shell`, wide: true,
 		body: (
 			<div class="stack">
 				{folder && <Command text={curl({ method: "GET", path: target }, endpoint())} what="curl command: list" />}
