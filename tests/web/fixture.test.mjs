@@ -547,6 +547,43 @@ describe("the dashboard", { skip: built ? false : "web/dist is not built", timeo
 		await context.close();
 	});
 
+	it("offers images that are not here yet, and brings them with the VM", async () => {
+		const { page, context, fixture } = await visit(["--rate", "0"], "#/create");
+		const select = page.getByLabel("Another image");
+		await select.locator("option", { hasText: "alpine" }).waitFor({ state: "attached" });
+		assert.deepEqual(await select.locator("optgroup option").allInnerTexts(), ["alpine (docker.io/library/alpine:3)"], "what is here has a card");
+		await select.selectOption("alpine");
+		await page.getByText(/banger vm create .*--image alpine/).waitFor();
+		await page.locator(".choice-cards label", { hasText: "mini" }).click();
+		await page.getByText(/banger vm create .*--image mini/).waitFor();
+		assert.equal(await select.inputValue(), "");
+		await page.goto(`${fixture.url}/#/create?image=alpine`);
+		await page.reload();
+		await page.getByText(/banger vm create .*--image alpine/).waitFor();
+		assert.deepEqual(await violations(page), []);
+		await context.close();
+	});
+
+	it("gives an image another name, and says that deleting one of two frees nothing", async () => {
+		const { page, context } = await visit(["--rate", "0"], "#/images");
+		const menu = async (name, item) => {
+			await page.getByRole("button", { name: `Actions for ${name}`, exact: true }).click();
+			await page.getByRole("menuitem", { name: item }).click();
+		};
+		await menu("python:3.12", "Another name…");
+		await page.getByLabel("Name", { exact: true }).fill("No Name!");
+		await page.getByRole("alert").waitFor();
+		await page.getByLabel("Name", { exact: true }).fill("py");
+		await page.getByText("banger image tag python:3.12 py").waitFor();
+		await page.getByRole("button", { name: "Give it this name" }).click();
+		await page.locator("tr", { hasText: "shared with python:3.12" }).waitFor();
+		await menu("py", "Delete");
+		await page.getByRole("dialog").getByText("Nothing is freed").waitFor();
+		await page.getByRole("button", { name: "Delete image" }).click();
+		await page.locator("tr", { hasText: "shared with python:3.12" }).waitFor({ state: "detached" });
+		await context.close();
+	});
+
 	it("shows the names of files as they are, whatever a guest put into them", async () => {
 		const { page, context } = await visit(["--rate", "0"], "#/vms/web/files/srv/odd");
 		const cell = page.locator(".files-table tr", { hasText: "gpj.exe" }).locator(".linklike");

@@ -48,6 +48,11 @@ const IMAGES = [
 	{ name: "debian", source: "built: mmdebstrap bookworm", size_bytes: 187_203_584 },
 	{ name: "python:3.12", source: "docker.io/library/python:3.12", size_bytes: 421_003_264 },
 ].map((image, i) => ({ ...image, arch: "amd64", digest: `sha256:${id()}${id()}${id()}${id()}`.replace(/[^0-9a-f:sha]/g, "a"), created: iso(Date.now() - (i + 1) * 7.3e7), used_by: [] }));
+const CATALOG = [
+	{ name: "debian", kind: "image", source: "built on this machine", own: false, pinned: false },
+	{ name: "alpine", kind: "image", source: "docker.io/library/alpine:3", own: false, pinned: false },
+	{ name: "debian-cloud", kind: "kernel", source: "built on this machine", own: false, pinned: false },
+];
 const KERNELS = [
 	{ name: "debian-cloud", version: "6.1.0-35-cloud-amd64", source: "Debian package", size_bytes: 21_430_272, created: iso(Date.now() - 9e7), default: true, used_by: [] },
 ];
@@ -383,6 +388,18 @@ const ROUTES = [
 		return { status: 202, body: operate("vm.restore", vm, [["stop", 80], ["disk", 100], ["memory", 200]], () => ((vm.snapshot = body.snapshot), emit("vm.restored", vm))) };
 	}],
 	["GET", /^\/snapshots\/([^/]+)$/, ([key]) => (snapshots.has(key) ? { body: snapshots.get(key) } : problem(404, "not_found", "There is no such snapshot."))],
+	["GET", /^\/catalog$/, () => ({ body: { items: CATALOG.map((entry) => ({ ...entry, here: (entry.kind === "image" ? images : kernels).has(entry.name) })) } })],
+	["GET", /^\/images\/([^/]+)\/size$/, ([name]) => {
+		const others = [...images.values()].filter((i) => i.name !== name && i.digest === images.get(name).digest);
+		const real_bytes = images.get(name).size_bytes;
+		return { body: { real_bytes, shared_bytes: others.length ? real_bytes : 0, freed_bytes: others.length ? 0 : real_bytes } };
+	}],
+	["POST", /^\/images\/([^/]+)\/tag$/, ([from], { name }) => {
+		const image = { ...images.get(from), name };
+		images.set(name, image);
+		emit("image.added", image);
+		return { status: 201, body: image };
+	}],
 	["GET", /^\/images\/([^/]+)$/, ([name]) => (images.has(name) ? { body: images.get(name) } : problem(404, "not_found", "There is no such image."))],
 	["GET", /^\/kernels\/([^/]+)$/, ([name]) => (kernels.has(name) ? { body: kernels.get(name) } : problem(404, "not_found", "There is no such kernel."))],
 	["GET", /^\/operations\/([^/]+)$/, ([key]) => ({ body: operations.find((op) => op.id === key) })],

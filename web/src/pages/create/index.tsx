@@ -21,6 +21,7 @@ import { PhonePreferences } from "../../shell/nav";
 import { createCommand } from "./command";
 import { endpoint } from "./example";
 import { freeName } from "./names";
+import { ImageField } from "./image";
 import { LabelField, parseLabels } from "./labels";
 import { TemplateField } from "./template";
 import "./create.css";
@@ -312,36 +313,6 @@ function Cards({ label, schema, texts, value, onChange }: {
 					</label>
 				))}
 			</div>
-		</fieldset>
-	);
-}
-
-function ImageField({ value, onChange, wrong }: { value: string | undefined; onChange: (image: string | undefined) => void; wrong?: string | undefined }) {
-	const list = images.value ?? [];
-	return (
-		<fieldset class="field">
-			<legend class="name">Image</legend>
-			{list.length > 0 ? (
-				<div class="choice-cards">
-					<label class={value === undefined ? "on" : ""}>
-						<input type="radio" class="sr" name="image" checked={value === undefined} onChange={() => onChange(undefined)} />
-						<strong>Default</strong>
-						<span class="dim small">what the server is set to</span>
-					</label>
-					{list.slice(0, 11).map((image) => (
-						<label key={image.name} class={value === image.name ? "on" : ""}>
-							<input type="radio" class="sr" name="image" checked={value === image.name} onChange={() => onChange(image.name)} />
-							<strong class="clip">{image.name}</strong>
-							<span class="dim small clip">{mib(image.size_bytes / 1048576)} · {image.source}</span>
-						</label>
-					))}
-				</div>
-			) : (
-				<p class="help">
-					There is no image yet. <a href={href(["images"])}>Build one</a>; <code>mini</code> is ready in seconds.
-				</p>
-			)}
-			{wrong && <span class="wrong"><Icon name="warn" size={14} />{wrong}</span>}
 		</fieldset>
 	);
 }

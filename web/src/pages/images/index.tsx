@@ -3,6 +3,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { call, sketch } from "../../api/client";
 import { can, hasField, schemaOf } from "../../api/capabilities";
+import { catalog, type CatalogName } from "../../api/catalog";
 import { problemOf } from "../../api/validate";
 import { sentence } from "../../actions/actions";
 import type { Image, ImageCreate, Kernel, KernelCreate, Operation } from "../../api/types";
@@ -25,6 +26,7 @@ import { amount } from "../../ui/progress";
 import { Ago } from "../../ui/time";
 import { toast } from "../../ui/toast";
 import { cleanCache } from "./cache";
+import { nameAgain } from "./tag";
 import "./images.css";
 
 export default function ImagesPage() {
@@ -146,6 +148,7 @@ function Images({ list }: { list: Image[] }) {
 									items={() => [
 										...(can("vm_create") ? [{ label: "New VM from it", icon: "plus" as const, href: href(["create"], { image: image.name }) }] : []),
 										...(can("image_verify") ? [{ label: "Check against its digest", icon: "check" as const, run: () => void verify(image) }] : []),
+										...(can("image_tag") ? [{ label: "Another name…", icon: "tokens" as const, run: () => nameAgain(image) }] : []),
 										{ label: "As curl and CLI…", icon: "terminal", run: () => commands(image.name, "image") },
 										{ label: "JSON…", icon: "json", run: () => showJson(`“${image.name}”`, sketch("get", "/images/{image}", { image: image.name })) },
 										...(can("image_delete")
@@ -258,8 +261,14 @@ async function verify(image: Image): Promise<void> {
 	}
 }
 
+/** Another name, a VM or a snapshot may need the same file. */
+async function freedBy(image: Image): Promise<string> {
+	const freed = can("image_size") ? (await call("get", "/images/{image}/size", { params: { image: image.name } }).catch(() => undefined))?.freed_bytes : undefined;
+	return freed === 0 ? "Nothing is freed: its file has another name, or a VM or snapshot needs it." : `${bytes(freed ?? image.size_bytes)} are freed.`;
+}
+
 async function removeImage(image: Image): Promise<void> {
-	if (!(await ask({ title: `Delete image “${image.name}”?`, body: `${bytes(image.size_bytes)} are freed. It came from ${image.source}; it can be made again from there.`, confirm: "Delete image", danger: true, extra: <AsShell recipe={deleting("image", image.name)} /> }))) return;
+	if (!(await ask({ title: `Delete image “${image.name}”?`, body: `${await freedBy(image)} It came from ${image.source}; it can be made again from there.`, confirm: "Delete image", danger: true, extra: <AsShell recipe={deleting("image", image.name)} /> }))) return;
 	try {
 		await call("delete", "/images/{image}", { params: { image: image.name } });
 	} catch (error) {
@@ -310,6 +319,10 @@ function AddImage() {
 	const [build, setBuild] = useState(builds[0] ?? "mini");
 	const [reference, setReference] = useState("");
 	const [name, setName] = useState("");
+	const [known, setKnown] = useState<CatalogName[]>([]);
+	useEffect(() => {
+		if (can("catalog_list")) void catalog("image").then(setKnown, () => undefined);
+	}, []);
 	const pulls = hasField("ImageCreate", "pull");
 	const pull = pulls && build === PULL;
 	const schema = schemaOf("ImageCreate")?.properties?.["pull"];
@@ -344,7 +357,8 @@ function AddImage() {
 				{pull && (
 					<div class="field">
 						<label class="name" for="image-reference">Image</label>
-						<input id="image-reference" class="input mono" placeholder="python:3.12" value={reference} spellcheck={false} autocomplete="off" aria-invalid={Boolean(wrong)} onInput={(e) => setReference(e.currentTarget.value)} />
+						<input id="image-reference" class="input mono" list="image-references" placeholder="python:3.12" value={reference} spellcheck={false} autocomplete="off" aria-invalid={Boolean(wrong)} onInput={(e) => setReference(e.currentTarget.value)} />
+						<datalist id="image-references">{known.filter((entry) => entry.source.includes("/")).map((entry) => <option key={entry.name} value={entry.source} />)}</datalist>
 						{wrong ? <span class="wrong" role="alert">{wrong}</span> : <span class="help">A name without a host is Docker Hub's. Credentials are those of the server owner's <code>~/.docker/config.json</code>.</span>}
 					</div>
 				)}
