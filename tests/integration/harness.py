@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import hashlib
 import http.client
+import io
 import json
 import os
 import re
@@ -19,6 +20,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import unittest
@@ -84,6 +86,15 @@ def processes_naming(text):
             if text in line:
                 found[int(entry)] = line
     return found
+
+
+def with_libraries(*programs):
+    """Paths of programs of this host and of what they load."""
+    found = set(programs)
+    for program in programs:
+        listed = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
+        found |= set(re.findall(r"(/\S+) \(0x", listed))
+    return sorted(found)
 
 
 class Server:
@@ -195,6 +206,14 @@ class Server:
         if result["exit_code"] != 0:
             raise AssertionError(f"{argv}: {result}")
         return result["stdout"]
+
+    def give(self, vm, *programs):
+        """The host's own programs, and the libraries that they load; the image mini has hardly any."""
+        data = io.BytesIO()
+        with tarfile.open(fileobj=data, mode="w") as tar:
+            for path in with_libraries(*programs):
+                tar.add(os.path.realpath(path), path)
+        self.must(204, "PUT", f"/vms/{vm}/files/?tar=true", data.getvalue(), headers={"Content-Type": "application/x-tar"})
 
     def delete(self, vm):
         return self.must(204, "DELETE", f"/vms/{vm}", wait=120)

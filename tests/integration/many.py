@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Many clones at once: each a machine of its own, none of them large. usage: many.py [--count N]"""
+"""Many clones at once: each a machine of its own, none of them large. usage: many.py [--count N] [--network user]
+
+They are made from a snapshot of a VM that has SSH host keys.
+"""
 import argparse
 import concurrent.futures
 import statistics
@@ -8,10 +11,12 @@ import time
 
 from harness import SHAPE, base_server
 
+KEYGEN = "/usr/bin/ssh-keygen"
+KEY = "/etc/ssh/ssh_host_ed25519_key"
 # The first thing that anybody runs in a clone.
 LOOK = "od -An -tx1 -N32 /dev/urandom | tr -d ' \\n'; echo; cat /etc/machine-id /proc/sys/kernel/random/boot_id; hostname; " \
-       "cat /sys/class/net/eth0/address 2>/dev/null || echo none"
-FIELDS = ("random", "machine_id", "boot_id", "hostname", "mac")
+       f"cut -d' ' -f2 {KEY}.pub; cat /sys/class/net/eth0/address 2>/dev/null || echo none"
+FIELDS = ("random", "machine_id", "boot_id", "hostname", "host_key", "mac")
 
 
 def private_mib(pid):
@@ -19,26 +24,37 @@ def private_mib(pid):
         return sum(int(line.split()[1]) for line in f if line.startswith(("Private_Dirty", "Private_Clean"))) / 1024
 
 
-def one(server, i, shape):
-    vm = server.must(201, "POST", "/vms", {"name": f"c{i}", "image": "mini", **shape}, wait=240)
+def one(server, i, snapshot):
+    vm = server.must(201, "POST", "/vms", {"name": f"c{i}", "from_snapshot": snapshot}, wait=240)
     said = server.run(f"c{i}", "sh", "-c", LOOK)
     seen = dict(zip(FIELDS, said.split("\n")))
     if not seen.get("mac"):
         raise AssertionError(said)
     seen["off_ms"] = abs(server.must(200, "GET", f"/vms/c{i}/stats?guest=true")["guest"]["clock_off_ms"])
-    seen["template"] = vm["booted_from"]
+    seen["booted_from"] = vm["booted_from"]
     return seen
+
+
+def with_host_keys(server, shape):
+    """The id of a snapshot of a VM that has them, as every VM with an SSH server."""
+    server.must(201, "POST", "/vms", {"name": "first", "image": "mini", **shape}, wait=240)
+    server.give("first", KEYGEN)
+    server.run("first", "mkdir", "-p", "/etc/ssh")
+    server.run("first", KEYGEN, "-q", "-t", "ed25519", "-N", "", "-f", KEY)
+    snapshot = server.must(201, "POST", "/vms/first/snapshots", {"name": "keys"}, wait=240)
+    server.delete("first")
+    return snapshot["id"]
 
 
 def check(seen, count, network):
     wrong = []
-    for field in ("random", "machine_id", "boot_id", "hostname") + (("mac",) if network != "none" else ()):
+    for field in FIELDS if network != "none" else FIELDS[:-1]:
         values = {one[field] for one in seen}
         if len(values) != count:
             wrong.append(f"{field}: {len(values)} different ones in {count} clones")
     if max(one["off_ms"] for one in seen) >= 1000:
         wrong.append("a clock is a second off")
-    if any(one["template"] == "cold" for one in seen):
+    if any(one["booted_from"] == "cold" for one in seen):
         wrong.append("some were booted, not restored")
     return wrong
 
@@ -49,16 +65,11 @@ def main():
     parser.add_argument("--at-once", type=int, default=8)
     parser.add_argument("--network", default="none")
     options = parser.parse_args()
-    shape = {**SHAPE, "network": options.network, "nat": False}
     with base_server() as server:
-        if options.network != "none":
-            server.must(201, "POST", "/vms", {"name": "first", "image": "mini", **shape}, wait=240)
-            while not [t for t in server.must(200, "GET", "/templates")["items"] if t["network"] == options.network]:
-                time.sleep(0.5)
-            server.delete("first")
+        snapshot = with_host_keys(server, {**SHAPE, "network": options.network, "nat": False})
         begun = time.monotonic()
         with concurrent.futures.ThreadPoolExecutor(options.at_once) as pool:
-            seen = list(pool.map(lambda i: one(server, i, shape), range(options.count)))
+            seen = list(pool.map(lambda i: one(server, i, snapshot), range(options.count)))
         wall = time.monotonic() - begun
         memory = [private_mib(pid) for pid, line in server.vmms().items() if "qemu" in line]
         wrong = check(seen, options.count, options.network)
@@ -66,6 +77,7 @@ def main():
               f"at most {max(memory):.1f}; clocks at most {max(s['off_ms'] for s in seen)} ms off")
         for i in range(options.count):
             server.delete(f"c{i}")
+        server.must(204, "DELETE", f"/snapshots/{snapshot}")
         if server.leftovers():
             wrong.append(f"left behind: {server.leftovers()}")
     print("\n".join(wrong) or "all different")
