@@ -97,6 +97,13 @@ int auth_check_site(const struct http_request *req, struct error *err)
 	return error_set(err, ERR_FORBIDDEN, "the Origin header names another site");
 }
 
+/* A WebSocket begins as a GET, and what comes in by it is a shell or a tunnel. */
+static bool only_reads(const struct http_request *req)
+{
+	return streq(req->method, "HEAD") ||
+	       (streq(req->method, "GET") && !http_header(req, "Upgrade"));
+}
+
 /*
  * The dashboard's cookie comes with requests that a page may not have meant: what changes something
  * must show that it is from our own page (auth_check_site() has compared its Origin).
@@ -108,7 +115,7 @@ static int check_cookie(struct http_request *req, struct error *err)
 
 	if (!session_cookie(req, session, sizeof(session)) || !config->check_token)
 		return 0;
-	if (!streq(req->method, "GET") && !streq(req->method, "HEAD") && !from_own_page(req))
+	if (!only_reads(req) && !from_own_page(req))
 		return error_set(err, ERR_FORBIDDEN,
 				 "a change by session cookie needs the Origin header");
 	req->scope = config->check_token(config->context, session, req->principal,

@@ -2,6 +2,7 @@
 /* The dashboard in Chromium against the real server with real VMs. The tests build on each other. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
+import { request } from "node:http";
 import { after, before, describe, it } from "node:test";
 import { openBrowser, openPage, violations } from "./lib.mjs";
 import { startRegistry } from "./registry.mjs";
@@ -421,6 +422,18 @@ describe("the dashboard on the real server", { skip: haveServer ? false : "bange
 		assert.equal(cookie.sameSite, "Strict");
 		const send = (headers) => fetch(`${server.url}/vms`, { method: "POST", body: '{"start":false}', headers: { "Content-Type": "application/json", Cookie: `${cookie.name}=${cookie.value}`, ...headers } });
 		assert.equal((await send({ Origin: "http://evil.example" })).status, 403);
+		/* a WebSocket is a shell: the cookie alone, or with another page's Origin, opens none */
+		const upgrade = (headers) =>
+			new Promise((resolve, reject) => {
+				const req = request(`${server.url}/vms/first/terminal`, { headers: { Cookie: `${cookie.name}=${cookie.value}`, Connection: "Upgrade", Upgrade: "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", ...headers } });
+				req.on("response", (res) => (res.resume(), resolve(res.statusCode)));
+				req.on("upgrade", (res, socket) => (socket.destroy(), resolve(res.statusCode)));
+				req.on("error", reject);
+				req.end();
+			});
+		assert.equal(await upgrade({}), 403);
+		assert.equal(await upgrade({ Origin: "http://evil.example" }), 403);
+		assert.equal(await upgrade({ Origin: server.url }), 101);
 		const before = (await server.api("GET", "/vms")).body.items.length;
 		assert.equal(before, 1);
 	});

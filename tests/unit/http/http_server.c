@@ -539,6 +539,10 @@ static void test_login(void **state)
 	       .headers = { cookie, origin, "Content-Type: application/json" });
 	EXPECT(403, "needs the Origin header", .path = "/vms", .body = "{}", .tcp = true,
 	       .headers = { cookie, "Content-Type: application/json" });
+	EXPECT(403, "needs the Origin header", .path = "/session", .tcp = true,
+	       .headers = { cookie, "Connection: Upgrade", "Upgrade: websocket" });
+	EXPECT(200, "\"cookie\":true", .path = "/session", .tcp = true,
+	       .headers = { cookie, origin, "Connection: Upgrade", "Upgrade: websocket" });
 	EXPECT(403, "another site", .path = "/vms", .body = "{}", .tcp = true,
 	       .headers = { cookie, "Origin: http://127.0.0.1:1",
 			    "Content-Type: application/json" });
