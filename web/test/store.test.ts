@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { setDocument } from "../src/api/capabilities";
 import { ApiError, call, fillPath, listAll, setToken, signedOut } from "../src/api/client";
-import { events, findVm, putVm, refreshVms, takeEvents, vms } from "../src/store/live";
+import { events, findVm, operations, putVm, refreshVms, takeEvents, tasks, vms } from "../src/store/live";
 import type { Vm } from "../src/api/types";
 
 const vm = (name: string, state = "running"): Vm => ({
@@ -29,6 +29,15 @@ afterEach(() => {
 	vi.unstubAllGlobals();
 	vi.useRealTimers();
 	vms.value = new Map();
+});
+
+describe("tasks", () => {
+	it("are what somebody asked for: not what the dashboard looks at by itself, unless that fails", () => {
+		const op = (kind: string, state: string) => ({ id: `${kind}-${state}`, kind, state, stages: [], created: "2026-01-01T00:00:00Z", requested_by: "x" }) as never;
+		operations.value = [op("doctor", "succeeded"), op("vm.start", "running"), op("host", "failed"), op("host", "running")];
+		expect(tasks.value.map((task) => task.id)).toEqual(["vm.start-running", "host-failed"]);
+		operations.value = [];
+	});
 });
 
 describe("client", () => {

@@ -8,7 +8,7 @@ import type { Operation } from "../api/types";
 import { duration, instant, percent, plural } from "../lib/format";
 import { href } from "../lib/router";
 import { remembered } from "../lib/storage";
-import { activeOperations, ended, operations, putOperation } from "../store/live";
+import { ended, putOperation, tasks } from "../store/live";
 import { now } from "../store/clock";
 import { Button, Copy, Progress } from "../ui/basics";
 import { Icon } from "../ui/icon";
@@ -79,8 +79,8 @@ export async function cancel(op: Operation): Promise<void> {
 
 export function Dock() {
 	if (!can("operation_list")) return null;
-	const active = activeOperations.value;
-	const shown = active[0] ?? operations.value[0];
+	const active = tasks.value.filter((op) => !ended(op));
+	const shown = active[0] ?? tasks.value[0];
 	const open = dockOpen.value;
 	return (
 		<section class="dock" aria-label="Task log">
@@ -119,10 +119,10 @@ function Now({ op }: { op: Operation }) {
 function List() {
 	return (
 		<div class="list">
-			{operations.value.length === 0 ? (
+			{tasks.value.length === 0 ? (
 				<p class="dim nothing">Creating a VM, building an image, starting, stopping: whatever takes time is listed here with its stages.</p>
 			) : (
-				<OperationTable list={operations.value} />
+				<OperationTable list={tasks.value} />
 			)}
 		</div>
 	);

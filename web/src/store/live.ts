@@ -53,6 +53,11 @@ export const vmList = computed(() => [...vms.value.values()]);
 export const vmCount = computed(() => vms.value.size);
 export const activeOperations = computed(() => operations.value.filter((op) => !ended(op)));
 
+/** The dashboard asks for these by itself: tasks only when they fail. */
+const LOOKS = /^(doctor|host)$/;
+/** What somebody asked for, newest first. */
+export const tasks = computed(() => operations.value.filter((op) => op.state === "failed" || !LOOKS.test(op.kind)));
+
 export const ended = (op: Operation): boolean => /^(succeeded|failed|cancelled)$/.test(op.state);
 
 /** By id or by name. */
