@@ -149,7 +149,7 @@ export default function CreatePage() {
 							</>}
 							{hasField("VmCreate", "ttl_s") && (
 								<Choice label="Lives" options={LIFE.map(([text, s]) => ({ value: String(s ?? ""), text }))} value={String(draft.ttl_s ?? "")}
-									onChange={(v) => set({ ttl_s: v ? Number(v) : undefined })} wrong={wrong("ttl_s")} help="Then it is deleted, with its disk." />
+									onChange={(v) => set({ ttl_s: v ? Number(v) : undefined })} wrong={wrong("ttl_s")} help={draft.ttl_s ? "Then it is deleted, with its disk." : "It stays until somebody deletes it."} />
 							)}
 						</div>
 					</Card>
