@@ -17,6 +17,7 @@
 enum {
 	MESSAGE_MAX = 256,
 	REPLY_MAX = 8192,
+	RESERVED_ADDRESSES = 0xfffd, /* a bit each; the second one's frames are always dropped */
 	MESSAGES_MAX = 2 + 2 * NFT_GUEST_ELEMENTS, /* with begin and end; two an element */
 };
 
@@ -93,13 +94,14 @@ static struct nlmsghdr *link_message(void *buf, unsigned int type, unsigned char
 	return head;
 }
 
-int netlink_isolate(unsigned int ifindex)
+int netlink_port(unsigned int ifindex, bool isolated)
 {
 	_Alignas(struct nlmsghdr) char buf[MESSAGE_MAX];
 	struct nlmsghdr *head = link_message(buf, RTM_SETLINK, AF_BRIDGE, ifindex);
 	struct nlattr *port = mnl_attr_nest_start(head, IFLA_PROTINFO);
 
-	mnl_attr_put_u8(head, IFLA_BRPORT_ISOLATED, 1);
+	mnl_attr_put_u8(head, IFLA_BRPORT_ISOLATED, isolated);
+	mnl_attr_put_u16(head, IFLA_BRPORT_GROUP_FWD_MASK, RESERVED_ADDRESSES);
 	mnl_attr_nest_end(head, port);
 	return talk_route(head);
 }

@@ -7,8 +7,13 @@
 /* A /64 without a detection of duplicates; there already, or a host without IPv6: fine. */
 int netlink_add_address6(unsigned int ifindex, const uint8_t address[16]) MUST_USE;
 
-/* An isolated port of a bridge exchanges frames with the bridge only, not with other such ports. */
-int netlink_isolate(unsigned int ifindex) MUST_USE;
+/*
+ * A port of a bridge is made ready: isolated, it exchanges frames with the bridge only, not with
+ * other such ports. Frames to the addresses that bridges keep to themselves (IEEE 802.1Q, 8.6.3)
+ * are treated as all others; else the kernel would learn from them and take them for the port's own
+ * interface, past the packet filter.
+ */
+int netlink_port(unsigned int ifindex, bool isolated) MUST_USE;
 
 /* Absent is success. */
 int netlink_link_delete(const char *name);

@@ -4,7 +4,7 @@
  *
  * bridge banger  what a guest sends is dropped unless it has the guest's own hardware address and
  *                IP addresses: each set pairs the name of a tap with one of them.
- * inet banger    guests reach the host by ICMP only, nothing beyond the host unless nat4/nat6 has
+ * inet banger    guests reach the host by ping only, nothing beyond the host unless nat4/nat6 has
  *                them, and each other through the host only when open4 has both.
  *
  * The rules never change: nft reads them once. A guest is nothing but elements of the sets, which
@@ -39,10 +39,13 @@ const char nft_rules[] =
 	"flush chain inet banger postrouting\n" /* clang-format off */
 	IN "iifname != " BR " accept\n"
 	IN "ct state established,related accept\n"
-	IN "meta l4proto { icmp, ipv6-icmp } accept\n"
+	IN "icmp type echo-request accept\n"
+	IN "icmpv6 type { echo-request, nd-neighbor-solicit, nd-neighbor-advert } accept\n"
 	IN "counter drop\n"
 	FWD "iifname " BR " oifname " BR " ip saddr @open4 ip daddr @open4 accept\n"
 	FWD "iifname " BR " oifname " BR " counter drop\n"
+	FWD "iifname " BR " ip daddr 169.254.0.0/16 counter drop\n"
+	FWD "iifname " BR " ip6 daddr { fd00:ec2::254, fd20:ce::254 } counter drop\n"
 	FWD "iifname " BR " ip saddr @nat4 counter accept\n"
 	FWD "iifname " BR " ip6 saddr @nat6 counter accept\n"
 	FWD "iifname " BR " counter drop\n"
@@ -59,13 +62,21 @@ const char nft_rules[] =
 	" { type filter hook prerouting priority -300; policy accept; }\n"
 	"flush chain bridge banger from_guest\n"
 	SRC "iifname != \"" TAP_PREFIX "*\" accept\n"
+	SRC "ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00 counter drop\n" /* netlink_port */
+	SRC "ether type != { arp, ip, ip6 } counter drop\n" /* tagged frames as well */
 	SRC "iifname . ether saddr != @guests counter drop\n"
 	SRC "iifname . arp saddr ether @guests iifname . arp saddr ip @guest4 accept\n"
 	SRC "iifname . ip saddr @guest4 accept\n"
-	SRC "icmpv6 type { nd-router-advert, nd-redirect } counter drop\n"
-	SRC "icmpv6 type nd-neighbor-advert " TARGET " != @target6 counter drop\n"
-	SRC "iifname . ip6 saddr @guest6 accept\n"
-	SRC "ip6 saddr :: icmpv6 type nd-neighbor-solicit accept\n"
+	SRC "ether type != ip6 counter drop\n"
+	SRC "ip6 saddr :: icmpv6 type nd-neighbor-solicit " TARGET " @target6 accept\n"
+	SRC "iifname . ip6 saddr != @guest6 counter drop\n"
+	SRC "icmpv6 type nd-neighbor-advert " TARGET " @target6 accept\n"
+	SRC "icmpv6 type { nd-router-advert, nd-neighbor-advert, nd-redirect } counter drop\n"
+	/* Of a fragmented packet the first part has to show that it is none of these. */
+	SRC "exthdr frag missing accept\n"
+	SRC "frag frag-off != 0 accept\n"
+	SRC "meta l4proto { tcp, udp } accept\n"
+	SRC "icmpv6 type { echo-request, echo-reply } accept\n"
 	SRC "counter drop\n"; /* clang-format on */
 
 /* Of one value, or of a tap's name and a value: each part of a key fills whole words. */

@@ -139,7 +139,7 @@ static int linux_tap(const char *name, unsigned int flags, uid_t owner)
 	port.ifr_ifindex = (int)if_nametoindex(name);
 	if (ioctl(sock, SIOCBRADDIF, &port) < 0)
 		return -errno;
-	r = flags & HELPER_TAP_OPEN ? 0 : netlink_isolate((unsigned int)port.ifr_ifindex);
+	r = netlink_port((unsigned int)port.ifr_ifindex, !(flags & HELPER_TAP_OPEN));
 	if (r == 0)
 		r = set_up(sock, name);
 	if (r < 0)

@@ -37,10 +37,14 @@ def udp4(src, dst, sport, dport, data):
     return ipv4(src, dst, 17, struct.pack("!HHHH", sport, dport, 8 + len(data), 0) + data)
 
 
-def icmp_echo(src, dst):
-    body = struct.pack("!BBHHH", 8, 0, 0, 7, 7) + b"ping"
+def icmp(src, dst, kind, data):
+    body = struct.pack("!BBHHH", kind, 0, 0, 7, 7) + data
     body = body[:2] + struct.pack("!H", checksum(body)) + body[4:]
     return ipv4(src, dst, 1, body)
+
+
+def icmp_echo(src, dst):
+    return icmp(src, dst, 8, b"ping")
 
 
 def ipv6(src, dst, proto, payload):
@@ -64,6 +68,26 @@ def neighbour(kind, src, dst, target, mac):
     flags = 0x60000000 if kind == 136 else 0
     body = struct.pack("!BBHI", kind, 0, 0, flags) + target + option
     return upper6(src, dst, 58, body, 2)
+
+
+def behind(packet, kind, headers):
+    """The packet with extension headers, the first of `kind`, in front of what it carries."""
+    return ipv6(packet[8:24], packet[24:40], kind, headers + packet[40:])
+
+
+def fragments6(packet, size):
+    """The packet in two parts, the first of `size` bytes."""
+    number = os.urandom(4)
+
+    def part(offset, more, data):
+        return ipv6(packet[8:24], packet[24:40], 44, struct.pack("!BBH", packet[6], 0, offset | more) + number + data)
+
+    return [part(0, 1, packet[40:40 + size]), part(size, 0, packet[40 + size:])]
+
+
+def vlan(tag, kind, payload):
+    """What follows the type of a tagged frame."""
+    return struct.pack("!HH", tag, kind) + payload
 
 
 def arp(op, mac, src, dst_mac, dst):

@@ -16,8 +16,8 @@ import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from frames import (BROADCAST, Guest, arp, ether, has, icmp_echo, ip_bytes, neighbour, udp6,  # noqa: E402
-                    v6_of)
+from frames import (BROADCAST, Guest, arp, behind, ether, fragments6, has, icmp, icmp_echo, ip_bytes,  # noqa: E402
+                    neighbour, udp6, upper6, v6_of, vlan)
 from wire import NAT, OPEN, PERSIST, Helper, net_body  # noqa: E402
 
 SUBNET = 0x0AD10000
@@ -25,6 +25,8 @@ GATEWAY = SUBNET + 1
 GATEWAY_MAC = b"\x02b" + ip_bytes(GATEWAY)
 UPLINK, HOST = 0xC0000202, 0xC0000201  # 192.0.2.2 and .1
 ULA = b"\xfdbangr" + bytes(10)
+METADATA = 0xA9FEA9FE  # 169.254.169.254, where clouds tell a host its secrets
+RESERVED = [b"\x01\x80\xc2\0\0" + bytes([n]) for n in range(16)]  # what no bridge forwards
 UPLINK6 = socket.inet_pton(socket.AF_INET6, "2001:db8::2")
 PORT = 7000
 passed = 0
@@ -134,9 +136,10 @@ def make_hosts():
     run("ip", "addr", "add", "192.0.2.1/24", "dev", "up0")
     run("ip", "addr", "add", "2001:db8::1/64", "dev", "up0", "nodad")
     run("ip", "link", "set", "up0", "up")
+    run("ip", "route", "add", "169.254.169.254", "dev", "up0")
     for args in (("link", "set", "lo", "up"), ("addr", "add", "192.0.2.2/24", "dev", "up1"),
                  ("addr", "add", "2001:db8::2/64", "dev", "up1", "nodad"),
-                 ("link", "set", "up1", "up")):
+                 ("addr", "add", "169.254.169.254/32", "dev", "up1"), ("link", "set", "up1", "up")):
         # Not `ip -n`, which wants / to be a mount point: that it is not in a chroot.
         run("nsenter", f"--net=/run/netns/{NETNS}", "ip", *args)
     for name in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
@@ -185,6 +188,8 @@ def test_nat(client, uplink):
     check("and comes back", b.wait(has(b"echo-b6")))
     a.ip(udp6(a.v6, UPLINK6, 5000, PORT, b"a6"))
     check("IPv6 without NAT does not", uplink.heard("a6", 0.3) is None)
+    b.udp(METADATA, PORT, b"metadata")
+    check("a cloud's metadata is out of a guest's reach", uplink.heard("metadata", 0.3) is None)
     return a, b
 
 
@@ -202,6 +207,11 @@ def test_host(a):
         except TimeoutError:
             pass
     check("services of the host are out of a guest's reach", not heard)
+    a.ip(icmp(a.address, GATEWAY, 13, bytes(12)))
+    a.ip(icmp_echo(a.address, GATEWAY))
+    replies = []
+    check("the gateway answers a ping again", a.wait(lambda f: replies.append(f[34]) or b"ping" in f))
+    check("but asked for its time (ICMP 13) it says nothing", 14 not in replies)
     server.sendto(b"from-the-host", (socket.inet_ntoa(ip_bytes(a.address)), 5000))
     check("the host reaches the guest", a.wait(has(b"from-the-host")))
     a.udp(GATEWAY, PORT, b"reply")
@@ -234,16 +244,84 @@ def test_spoofing(a, b, uplink):
     b.ip(icmp_echo(b.address, GATEWAY))
     check("frames behind the lies arrive", b.wait(has(b"ping")))
     check("ARP for another guest's address is dropped", known(a_text) == before)
-    b_mac = ":".join("%02x" % x for x in b.mac)
-    check("so is an IPv6 advertisement for it",
-          b_mac not in known(socket.inet_ntop(socket.AF_INET6, a.v6)))
+    check("so is an IPv6 advertisement for it", text_mac(b) not in known6(a))
     advert = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0)
     b.ip(b"\x60\0\0\0" + struct.pack("!HBB", len(advert), 58, 255) + b.v6 + gateway6 + advert)
     b.ip(icmp_echo(b.address, GATEWAY))
     check("frames behind it arrive", b.wait(has(b"ping")))
-    check("a router advertisement is dropped", counter("icmpv6 type { nd-r", "bridge") == 1)
-    for text, n in (("iifname . ether saddr !=", 1), ("icmpv6 type nd-neighbor-advert", 1), ("counter", 6)):
+    for text, n in (("icmpv6 type { nd-", 2), ("iifname . ether saddr !=", 1), ("iifname . ip6 saddr !=", 1),
+                    ("ether type != ip6", 5)):
         check("counted: " + text, counter(text, "bridge") == n)
+
+
+def text_mac(guest):
+    return ":".join("%02x" % x for x in guest.mac)
+
+
+def known6(guest):
+    """Hardware addresses that the host has for the guest."""
+    out = run("ip", "-j", "neigh", "show", socket.inet_ntop(socket.AF_INET6, guest.v6), "dev", "br-banger")
+    return [o.get("lladdr") for o in json.loads(out or "[]")]
+
+
+def test_hidden_advertisements(a, b, uplink):
+    """An advertisement for another guest's address, behind whatever may keep the rules from seeing it."""
+    gateway6 = v6_of(ULA, GATEWAY)
+    lie = neighbour(136, b.v6, gateway6, a.v6, b.mac)
+
+    def padding(following):
+        return bytes([following, 0, 1, 4, 0, 0, 0, 0])
+
+    optioned, twice = behind(lie, 60, padding(58)), behind(lie, 60, padding(60) + padding(58))
+    plain, tagged = 0x86DD, vlan(0, 0x86DD, lie)
+    ways = {"options": [(plain, optioned)],
+            "a fragment's header": [(plain, behind(lie, 44, bytes([58, 0, 0, 0, 0, 0, 0, 1])))],
+            "two fragments": [(plain, p) for p in fragments6(lie, 8)],
+            "two fragments, options in the first": [(plain, p) for p in fragments6(optioned, 8)],
+            "two fragments, options in both": [(plain, p) for p in fragments6(twice, 8)],
+            "a priority tag": [(0x8100, tagged)],
+            "a service tag": [(0x88A8, tagged)]}
+    for what, frames in ways.items():
+        a.ip(neighbour(135, a.v6, gateway6, gateway6, a.mac))
+        check("the gateway knows a guest", a.wait(lambda f: f[20] == 58 and f[54] == 136))
+        for kind, payload in frames:
+            b.frame(ether(GATEWAY_MAC, b.mac, kind, payload))
+        b.ip(icmp_echo(b.address, GATEWAY))
+        check("frames behind the lie arrive", b.wait(has(b"ping")))
+        check("an advertisement behind " + what + " is dropped", known6(a) == [text_mac(a)])
+    for part in fragments6(udp6(b.v6, UPLINK6, 5000, PORT, b"in-parts"), 8):
+        b.ip(part)
+    check("other fragments pass", uplink.heard("in-parts"))
+    ping = struct.pack("!BBHHH", 128, 0, 0, 1, 1) + b"ping-in-parts"
+    for part in fragments6(upper6(b.v6, gateway6, 58, ping, 2), 8):
+        b.ip(part)
+    check("a ping in parts is answered", b.wait(lambda f: f[20] == 58 and b"ping-in-parts" in f))
+
+
+def test_reserved(a, b):
+    """Frames to the addresses that a bridge keeps to itself: the host takes them as the tap's own."""
+    server = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    server.bind(("::", PORT))
+    server.settimeout(0.3)
+
+    def fdb():
+        return [o["mac"] for o in json.loads(run("bridge", "-j", "fdb", "show", "dev", "bgr456789abcd01"))]
+
+    before = fdb()
+    for address in RESERVED:
+        a.ip(udp6(a.v6, v6_of(ULA, GATEWAY), 5000, PORT, b"reserved"), dst_mac=address)
+        a.ip(udp6(b.v6, v6_of(ULA, GATEWAY), 5000, PORT, b"reserved"), dst_mac=address)
+        a.udp(GATEWAY, PORT, b"reserved", dst_mac=address)
+        a.frame(ether(address, b.mac, 0x88CC, bytes(46)))
+    a.ip(icmp_echo(a.address, GATEWAY))
+    check("frames behind them arrive", a.wait(has(b"ping")))
+    try:
+        heard = server.recv(100)
+    except TimeoutError:
+        heard = None
+    check("no service of the host hears what no bridge forwards", heard is None)
+    check("the bridge learns no address from it", fdb() == before)
+    server.close()
 
 
 def test_isolation(client, a, b):
@@ -357,6 +435,8 @@ def main():
         a, b = test_nat(client, uplink)
         test_host(a)
         test_spoofing(a, b, uplink)
+        test_hidden_advertisements(a, b, uplink)
+        test_reserved(a, b)
         test_isolation(client, a, b)
         client = test_end(helper, client, before_links, before_rules)
         measure(client)
