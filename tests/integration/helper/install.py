@@ -58,6 +58,13 @@ def test_install(root, build, helper):
     check("the owner can't be root", r.returncode == 1 and "can't be root" in r.stderr)
     check("nor nobody at all", run(*install, "--owner", "no-such-user").returncode == 1)
     check("nor left out", run(*install).returncode == 2)
+    for subnet in ("8.8.0.0/16", "10.0.0.0/8", "10.1.2.3/16", "10.1.0.0", "10.1.0.0/16 --socket /tmp/x", "a|b"):
+        r = run(*install, "--owner", OWNER, "--subnet", subnet)
+        check("not with the network " + subnet, r.returncode == 1 and r.stderr.startswith("install: "))
+    for route, subnet in (("10.77.3.0/24", "10.77.0.0/16"), ("172.16.0.0/12", "172.20.0.0/16")):
+        r = run("unshare", "--net", "sh", "-c", "ip link set lo up && ip route add " + route +
+                " dev lo && exec \"$@\"", "sh", *install, "--owner", OWNER, "--subnet", subnet)
+        check("not where the host has the route " + route, r.returncode == 1 and route in r.stderr)
     check("nothing was written", not os.path.exists(root + "/etc"))
     r = run(*install, "--owner", OWNER, "--no-user-network", "--subnet", "172.20.0.0/16")
     check("installed: " + r.stderr, r.returncode == 0)
