@@ -22,6 +22,9 @@
 #define NAT "add rule inet banger postrouting oifname != " BR " "
 #define SRC "add rule bridge banger from_guest "
 
+/* A bridge has up to 1024 ports; what a caller makes and never takes away has an end. */
+#define SIZE "size 4096; "
+
 /* nft has no word for the target of a neighbour advertisement: bits 64 to 191 of its payload. */
 #define TARGET "iifname . @th,64,128"
 
@@ -54,10 +57,10 @@ const char nft_rules[] =
 	NAT "ip saddr @nat4 counter masquerade\n"
 	NAT "ip6 saddr @nat6 counter masquerade\n"
 	"add table bridge banger\n"
-	"add set bridge banger guests { type ifname . ether_addr; }\n"
-	"add set bridge banger guest4 { type ifname . ipv4_addr; }\n"
-	"add set bridge banger guest6 { type ifname . ipv6_addr; }\n"
-	"add set bridge banger target6 { typeof " TARGET "; }\n"
+	"add set bridge banger guests { type ifname . ether_addr; " SIZE "}\n"
+	"add set bridge banger guest4 { type ifname . ipv4_addr; " SIZE "}\n"
+	"add set bridge banger guest6 { type ifname . ipv6_addr; " SIZE "}\n"
+	"add set bridge banger target6 { typeof " TARGET "; " SIZE "}\n"
 	"add chain bridge banger from_guest"
 	" { type filter hook prerouting priority -300; policy accept; }\n"
 	"flush chain bridge banger from_guest\n"
