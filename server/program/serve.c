@@ -50,7 +50,9 @@ void start_dns(struct server *s)
 	if (config.port == 0)
 		return;
 	s->api.dns_error = dns_new(s->api.loop, &config, &s->dns, &err);
-	if (s->api.dns_error < 0)
+	if (s->api.dns_error < 0) {
+		vms_without_dns(s->api.vms);
 		log_fields(LOG_WARN, "<name>.vm is not answered; see doctor", "error", err.msg,
 			   NULL);
+	}
 }

@@ -141,17 +141,24 @@ static void warn_of_collision(const struct address_plan *plan)
 			   "interface", name, NULL);
 }
 
-/* Once a network: the resolver's link to the bridge is made when the bridge is. */
+/*
+ * Once a network: the resolver's link to the bridge is made when the bridge is. Where no name is
+ * answered, one from before is taken away: anybody may have the port now.
+ */
 static void welcome(struct vms *vms, const struct address_plan *plan)
 {
+	uint16_t port = __atomic_load_n(&vms->c.dns_port, __ATOMIC_ACQUIRE);
 	struct error err;
+	int r;
 
 	if (__atomic_exchange_n(&vms->bridge_seen, true, __ATOMIC_ACQ_REL))
 		return;
 	warn_of_collision(plan);
-	if (vms->c.dns_port && helper_dns_route(&vms->c.helper, vms->c.dns_port, &err) < 0)
-		log_fields(LOG_INFO, "<name>.vm is not in the system's resolver", "why", err.msg,
-			   NULL);
+	r = port ? helper_dns_route(&vms->c.helper, port, &err)
+		 : helper_dns_clear(&vms->c.helper, &err);
+	if (r < 0)
+		log_fields(LOG_INFO, "the system's resolver is not told of <name>.vm", "why",
+			   err.msg, NULL);
 }
 
 static int add_word(struct vm_boot *boot, const char *word)

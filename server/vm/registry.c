@@ -156,6 +156,11 @@ void vms_set_snapshots(struct vms *vms, struct snapshots *snapshots)
 	vms->c.snapshots = snapshots;
 }
 
+void vms_without_dns(struct vms *vms)
+{
+	__atomic_store_n(&vms->c.dns_port, 0, __ATOMIC_RELEASE);
+}
+
 size_t vms_count(const struct vms *vms)
 {
 	return vms->count;

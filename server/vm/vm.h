@@ -105,7 +105,7 @@ struct vms_config {
 	const char *jail_dir;        /* of the helper; NULL: no jails */
 	const char *cgroup_dir;      /* delegated to the server; NULL: none */
 	struct vm_host_files host_files;
-	uint16_t dns_port;           /* where <name>.vm is answered; 0: nowhere */
+	uint16_t dns_port; /* where <name>.vm is answered; 0: nowhere; vms_without_dns() */
 	struct snapshots *snapshots; /* see vms_set_snapshots() */
 	struct templates *templates; /* NULL: every boot is cold; see vms_set_templates() */
 };
@@ -121,6 +121,8 @@ void vms_free(struct vms *vms);
 /* Templates need the VMs, and VMs the templates: these are told later. NULL takes them away. */
 void vms_set_templates(struct vms *vms, struct templates *templates);
 void vms_set_snapshots(struct vms *vms, struct snapshots *snapshots);
+/* The port could not be had: the system's resolver is not sent to whoever has it. */
+void vms_without_dns(struct vms *vms);
 
 /* By id or name; NULL when there is none. */
 struct vm *vms_find(struct vms *vms, const char *ref);

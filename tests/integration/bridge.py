@@ -319,6 +319,22 @@ class Bridge(LifeTest):
         self.assertIn("deploy/install", problem["detail"])
         self.assert_nothing_left()
 
+    def test_names_are_not_asked_of_who_has_the_port(self):
+        self.server.stop()
+        for verb in ("dns.route", "dns.clear"):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+                if verb == "dns.clear":
+                    other.bind(("127.0.0.1", DNS_PORT))
+                self.server.start()
+                before = len(self.helper.log())
+                self.create("web")
+                calls = [json.loads(line)["msg"] for line in self.helper.log()[before:].splitlines()]
+                self.assertEqual([verb], [call for call in calls if call.startswith("dns.")])
+                self.server.delete("web")
+                self.server.stop()
+        self.server.start()
+        self.assert_clean()
+
     def test_every_call_carries_its_operation(self):
         accepted = self.server.must(202, "POST", "/vms", {"name": "web", "image": "mini", **BRIDGE_SHAPE,
                                                           "boot": "template"})
