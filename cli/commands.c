@@ -456,9 +456,11 @@ const struct command commands[] = {
 			"with "
 			"all that is in it; SOURCE/. means what is in it. Files belong to root in "
 			"the "
-			"guest, and to you on this host.",
+			"guest, and to you on this host. - is a tar archive on standard output, or "
+			"from standard input: it is unpacked in the folder TARGET as it is.",
 		.examples = "banger cp ./site web:/srv\nbanger cp web:/var/log/app.log .\n"
-			    "banger cp ./config/. web:/etc/app",
+			    "banger cp ./config/. web:/etc/app\n"
+			    "banger cp web:/srv - | gzip > srv.tar.gz",
 		.min_args = 2,
 		.max_args = 2,
 		.run = cmd_cp,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cp: files and folders into and out of guests, with the rules of docker cp for names. */
+/* cp: files, folders and archives into and out of guests, with the rules of docker cp for names. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -141,18 +141,21 @@ static mode_t allowed(mode_t mode)
 static int host_file_open(struct host_file *f, const char *path, mode_t mode)
 {
 	struct stat st;
+	const char *slash;
 	bool there = stat(path, &st) == 0;
 
+	if (there && !S_ISREG(st.st_mode)) { /* a terminal, a pipe: nothing to keep */
+		f->fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+		return f->fd < 0 ? -errno : 0;
+	}
 	f->path = there ? realpath(path, NULL) : strdup(path);
 	if (!f->path)
 		return -errno;
-	if (there && !S_ISREG(st.st_mode)) { /* a terminal, a pipe: nothing to keep */
-		f->fd = open(f->path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
-		return f->fd < 0 ? -errno : 0;
-	}
 	if (there && access(f->path, W_OK) < 0)
 		return -errno;
-	if (asprintf(&f->temporary, "%s.banger-XXXXXX", f->path) < 0) {
+	slash = strrchr(f->path, '/');
+	if (asprintf(&f->temporary, "%.*s.banger-XXXXXX", (int)(slash ? slash + 1 - f->path : 0),
+		     f->path) < 0) {
 		f->temporary = NULL;
 		return -ENOMEM;
 	}
@@ -235,6 +238,28 @@ static int copy_out(struct cli *cli, const char *vm, const char *named, const ch
 	return folder ? get_folder(cli, vm, source, path) : get_file(cli, vm, source, path, mode);
 }
 
+/* --- archives --- */
+
+static int archive_out(struct cli *cli, const char *vm, const char *named)
+{
+	autofree char *source = without_dot(named);
+
+	if (!source)
+		return say(named, "out of memory");
+	if (source[0] != '/')
+		return say(source, "not an absolute path in the guest");
+	if (isatty(STDOUT_FILENO))
+		return say("-", "an archive is not for a terminal: redirect it");
+	return guest_archive_read(cli, vm, source, STDOUT_FILENO);
+}
+
+static int archive_in(struct cli *cli, const char *vm, const char *target)
+{
+	if (target[0] != '/')
+		return say(target, "not an absolute path in the guest");
+	return guest_archive_write(cli, vm, target, STDIN_FILENO);
+}
+
 /* "web:/srv" -> "/vms/web" and "/srv"; NULL for a path of this host. The caller frees. */
 static char *guest_side(const char *text, const char **ret_path)
 {
@@ -267,5 +292,8 @@ int cmd_cp(struct cli *cli, const struct args *args)
 	status = cli_connect(cli, args);
 	if (status)
 		return status;
-	return from ? copy_out(cli, from, source, target) : copy_in(cli, to, source, target);
+	if (from)
+		return streq(target, "-") ? archive_out(cli, from, source)
+					  : copy_out(cli, from, source, target);
+	return streq(source, "-") ? archive_in(cli, to, target) : copy_in(cli, to, source, target);
 }

@@ -119,21 +119,48 @@ int guest_file_write(struct cli *cli, const char *vm, const char *path, mode_t m
 	return status;
 }
 
-int guest_file_read(struct cli *cli, const char *vm, const char *path, int fd)
+int guest_archive_write(struct cli *cli, const char *vm, const char *path, int fd)
 {
 	struct client_reply reply CLEANUP(client_reply_done) = { 0 };
-	autofree char *full = guest_file_path(vm, path, "");
-	struct client_request request = { .method = "GET",
+	autofree char *full = guest_file_path(vm, path, "?tar=true");
+	struct client_request request = { .method = "PUT",
 					  .path = full,
-					  .accept = "application/octet-stream",
-					  .on_data = write_fd,
-					  .data = &fd };
+					  .on_read = read_fd,
+					  .read_data = &fd,
+					  .content_type = "application/x-tar",
+					  .length = -1 };
 	int status = 0;
 
 	if (!full)
 		return no_memory();
 	(void)cli_request(cli, &request, &reply, &status);
 	return status;
+}
+
+static int read_whole(struct cli *cli, const char *vm, const char *path, const char *query,
+		      const char *type, int fd)
+{
+	struct client_reply reply CLEANUP(client_reply_done) = { 0 };
+	autofree char *full = guest_file_path(vm, path, query);
+	struct client_request request = {
+		.method = "GET", .path = full, .accept = type, .on_data = write_fd, .data = &fd
+	};
+	int status = 0;
+
+	if (!full)
+		return no_memory();
+	(void)cli_request(cli, &request, &reply, &status);
+	return status;
+}
+
+int guest_file_read(struct cli *cli, const char *vm, const char *path, int fd)
+{
+	return read_whole(cli, vm, path, "", "application/octet-stream", fd);
+}
+
+int guest_archive_read(struct cli *cli, const char *vm, const char *path, int fd)
+{
+	return read_whole(cli, vm, path, "?tar=true", "application/x-tar", fd);
 }
 
 /* --- trees --- */

@@ -26,6 +26,9 @@ int guest_file_write(struct cli *cli, const char *vm, const char *path, mode_t m
 int guest_file_read(struct cli *cli, const char *vm, const char *path, int fd);
 /* Puts a tree below the guest's folder, which is made if absent. */
 int guest_tree_write(struct cli *cli, const char *vm, const char *path, int dir_fd);
+/* The same with a tar archive that comes from `fd`, or goes there. */
+int guest_archive_write(struct cli *cli, const char *vm, const char *path, int fd);
+int guest_archive_read(struct cli *cli, const char *vm, const char *path, int fd);
 /* Sends an archive of these parts as a request's body. */
 struct tar_part;
 int guest_tree_send(struct cli *cli, const char *method, const char *target,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Single files as raw bytes: read, written in place of the old one at once, removed, described. */
+/* Single files as raw bytes: described, read, removed. file_put.c writes them. */
 #include "agent/service/file.h"
 
 #include <errno.h>
@@ -12,17 +12,15 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "agent/service/work.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/fs.h"
 #include "lib/link/protocol.h"
 
 enum {
 	READ_MAX = 32 * 1024 - LINK_FRAME_HEAD, /* with its header, one write to the link */
-	HEADERS = 9,
 	NUMBER = 32,
 };
-
-#define FILES_PREFIX "/files/"
 
 /* --- what is common --- */
 
@@ -53,6 +51,8 @@ void file_error(struct link_stream *stream, int r, const char *what, const char 
 	(void)error_errno(&err, r, "%s %.300s", what, path);
 	if (r == -ENOENT || r == -ENOTDIR)
 		err.code = ERR_NOT_FOUND;
+	else if (r == -ENAMETOOLONG)
+		err.code = ERR_INVALID;
 	else if (r == -EISDIR || r == -ENOTEMPTY || r == -EEXIST || r == -EINVAL || r == -EBUSY)
 		err.code = ERR_STATE;
 	agent_reply_error(stream, &err);
@@ -77,10 +77,8 @@ static bool is_made_up(const char *path)
 	return false;
 }
 
-/* The fields that describe a file, without size and tag where they say nothing; `text` keeps the
- * numbers. */
-static size_t describe(const struct stat *st, bool made_up, struct link_header headers[HEADERS],
-		       char text[HEADERS][NUMBER * 2])
+size_t file_describe(const struct stat *st, bool made_up, struct link_header headers[FILE_HEADERS],
+		     char text[FILE_HEADERS][FILE_HEADER_TEXT])
 {
 	static const char *const names[] = { "file-type",     "file-mode", "file-uid", "file-gid",
 					     "file-mtime-ns", "file-size", "etag" };
@@ -160,11 +158,64 @@ static const struct link_stream_ops read_ops = { .lend = read_lend,
 						 .taken = read_taken,
 						 .closed = read_closed };
 
-static void send_from(struct link_stream *stream, int fd, const struct link_header *headers,
-		      size_t n, uint64_t at, uint64_t left)
-{
-	struct reading *reading = calloc(1, sizeof(*reading));
+/* --- by a process --- */
 
+struct span {
+	uint64_t at;
+	uint64_t left;
+};
+
+static int read_span(struct work_side *side, const void *data, struct error *err)
+{
+	struct span span = *(const struct span *)data;
+
+	while (span.left > 0) {
+		uint8_t *room;
+		ssize_t n = work_room(side, &room);
+
+		if (n > 0)
+			n = pread(side->fd, room,
+				  (uint64_t)n < span.left ? (size_t)n : (size_t)span.left,
+				  (off_t)span.at);
+		if (n < 0 && errno == EINTR)
+			continue;
+		/* Shorter than announced: the reader has to know. */
+		if (n <= 0)
+			return error_set(err, ERR_GUEST, "the file can't be read any more");
+		(void)work_filled(side, (size_t)n);
+		span.at += (uint64_t)n;
+		span.left -= (uint64_t)n;
+	}
+	return 0;
+}
+
+/* Many bytes: reading them from a slow disk must not stop the agent's loop. False: no process. */
+static bool send_by_process(struct agent *agent, struct link_stream *stream, int fd,
+			    const struct link_header *headers, size_t n, const struct span *span)
+{
+	const struct work_spec spec = { .fd = fd, .run = read_span, .run_data = span };
+	struct work *work;
+
+	if (span->left == UINT64_MAX || span->left <= FILE_OWN_MAX || agent->works >= WORKS_MAX ||
+	    work_start(agent, stream, &spec, &work) < 0)
+		return false;
+	if (link_stream_reply(stream, 200, headers, n, true) < 0) {
+		work_stop(work);
+		link_stream_reset(stream);
+	}
+	return true;
+}
+
+static void send_from(struct agent *agent, struct link_stream *stream, int fd,
+		      const struct link_header *headers, size_t n, const struct span *span)
+{
+	struct reading *reading;
+
+	if (send_by_process(agent, stream, fd, headers, n, span)) {
+		close_keep_errno(fd);
+		return;
+	}
+	reading = calloc(1, sizeof(*reading));
 	if (!reading || link_stream_reply(stream, 200, headers, n, true) < 0) {
 		free(reading);
 		close_keep_errno(fd);
@@ -172,31 +223,32 @@ static void send_from(struct link_stream *stream, int fd, const struct link_head
 		return;
 	}
 	reading->fd = fd;
-	reading->at = at;
-	reading->left = left;
+	reading->at = span->at;
+	reading->left = span->left;
 	reading->first = reading->bytes;
 	link_stream_set_ops(stream, &read_ops, reading);
 }
 
 /* All of it, whatever range was asked for. */
-static void send_made_up(struct link_stream *stream, int fd, const struct stat *st)
+static void send_made_up(struct agent *agent, struct link_stream *stream, int fd,
+			 const struct stat *st)
 {
-	char text[HEADERS][NUMBER * 2];
-	struct link_header headers[HEADERS];
-	size_t n = describe(st, true, headers, text);
+	char text[FILE_HEADERS][FILE_HEADER_TEXT];
+	struct link_header headers[FILE_HEADERS];
+	size_t n = file_describe(st, true, headers, text);
 
-	send_from(stream, fd, headers, n, 0, UINT64_MAX);
+	send_from(agent, stream, fd, headers, n, &(struct span){ .left = UINT64_MAX });
 }
 
 /* `last` other than UINT64_MAX: so many bytes before the end, whatever `offset` says. */
-static void send_file(struct link_stream *stream, int fd, const struct stat *st, uint64_t offset,
-		      uint64_t length, uint64_t last)
+static void send_file(struct agent *agent, struct link_stream *stream, int fd,
+		      const struct stat *st, uint64_t offset, uint64_t length, uint64_t last)
 {
 	uint64_t size = (uint64_t)st->st_size;
-	char text[HEADERS][NUMBER * 2];
-	struct link_header headers[HEADERS];
+	char text[FILE_HEADERS][FILE_HEADER_TEXT];
+	struct link_header headers[FILE_HEADERS];
 	char content_length[NUMBER];
-	size_t n = describe(st, false, headers, text);
+	size_t n = file_describe(st, false, headers, text);
 
 	if (last != UINT64_MAX)
 		offset = last < size ? size - last : 0;
@@ -204,7 +256,7 @@ static void send_file(struct link_stream *stream, int fd, const struct stat *st,
 	length = length < size - offset ? length : size - offset;
 	(void)snprintf(content_length, sizeof(content_length), "%llu", (unsigned long long)length);
 	headers[n++] = (struct link_header){ "content-length", content_length };
-	send_from(stream, fd, headers, n, offset, length);
+	send_from(agent, stream, fd, headers, n, &(struct span){ offset, length });
 }
 
 void file_get(struct agent *agent, struct link_stream *stream)
@@ -215,9 +267,8 @@ void file_get(struct agent *agent, struct link_stream *stream)
 	uint64_t length;
 	uint64_t last;
 	struct stat st;
-	int r = agent_request_path(stream, FILES_PREFIX, path, sizeof(path));
+	int r = agent_request_path(stream, FILE_PREFIX, path, sizeof(path));
 
-	(void)agent;
 	if (r == 0)
 		r = agent_request_number(stream, "offset", 10, 0, &offset);
 	if (r == 0)
@@ -236,19 +287,19 @@ void file_get(struct agent *agent, struct link_stream *stream)
 	else if (!S_ISREG(st.st_mode))
 		file_error(stream, -EINVAL, "read what is no regular file:", path);
 	else if (is_made_up(path))
-		send_made_up(stream, take_fd(&fd), &st);
+		send_made_up(agent, stream, take_fd(&fd), &st);
 	else
-		send_file(stream, take_fd(&fd), &st, offset, length, last);
+		send_file(agent, stream, take_fd(&fd), &st, offset, length, last);
 }
 
 void file_head(struct agent *agent, struct link_stream *stream)
 {
-	char text[HEADERS][NUMBER * 2];
-	struct link_header headers[HEADERS];
+	char text[FILE_HEADERS][FILE_HEADER_TEXT];
+	struct link_header headers[FILE_HEADERS];
 	char path[PATH_MAX];
 	uint64_t nofollow;
 	struct stat st;
-	int r = agent_request_path(stream, FILES_PREFIX, path, sizeof(path));
+	int r = agent_request_path(stream, FILE_PREFIX, path, sizeof(path));
 
 	(void)agent;
 	if (r == 0)
@@ -258,7 +309,7 @@ void file_head(struct agent *agent, struct link_stream *stream)
 	if (r == 0)
 		r = link_stream_reply(
 			stream, 200, headers,
-			describe(&st, S_ISREG(st.st_mode) && is_made_up(path), headers, text),
+			file_describe(&st, S_ISREG(st.st_mode) && is_made_up(path), headers, text),
 			false);
 	else if (r == -ENOENT || r == -ENOTDIR)
 		r = link_stream_reply(stream, 404, NULL, 0, false);
@@ -266,183 +317,6 @@ void file_head(struct agent *agent, struct link_stream *stream)
 		r = link_stream_reply(stream, 400, NULL, 0, false);
 	if (r < 0)
 		link_stream_reset(stream);
-}
-
-/* --- write --- */
-
-struct writing {
-	struct link_stream *stream;
-	int fd;
-	bool in_place;
-	bool set_mode;
-	mode_t mode;
-	uid_t uid; /* (uid_t)-1: leave */
-	gid_t gid;
-	int error; /* first negative errno; the rest of the body is dropped then */
-	char path[PATH_MAX];
-	char temporary[PATH_MAX + NUMBER];
-};
-
-static void writing_free(struct writing *w)
-{
-	if (w->fd >= 0 && !w->in_place)
-		(void)unlink(w->temporary);
-	close_keep_errno(w->fd);
-	free(w);
-}
-
-static bool write_data(void *data, const uint8_t *bytes, size_t len)
-{
-	struct writing *w = data;
-
-	if (w->error == 0)
-		w->error = write_all(w->fd, bytes, len);
-	return true;
-}
-
-static int write_finish(struct writing *w, struct stat *ret_st)
-{
-	if (w->error < 0)
-		return w->error;
-	if ((w->uid != (uid_t)-1 || w->gid != (gid_t)-1) && fchown(w->fd, w->uid, w->gid) < 0)
-		return -errno;
-	if (w->set_mode && fchmod(w->fd, w->mode) < 0)
-		return -errno;
-	if (!w->in_place && rename(w->temporary, w->path) < 0)
-		return -errno;
-	w->in_place = true; /* nothing to remove any more */
-	return fstat(w->fd, ret_st) < 0 ? -errno : 0;
-}
-
-static void write_end(void *data)
-{
-	struct writing *w = data;
-	struct link_stream *stream = w->stream;
-	char text[HEADERS][NUMBER * 2];
-	struct link_header headers[HEADERS];
-	struct stat st;
-	int r = write_finish(w, &st);
-
-	if (r < 0)
-		file_error(stream, r, "write", w->path);
-	else if (link_stream_reply(stream, 200, headers, describe(&st, false, headers, text),
-				   false) < 0)
-		link_stream_reset(stream);
-	else
-		link_stream_set_ops(stream, NULL, NULL);
-	writing_free(w);
-}
-
-static void write_closed(void *data, const char *why)
-{
-	(void)why;
-	writing_free(data);
-}
-
-static const struct link_stream_ops write_ops = { .data = write_data,
-						  .end = write_end,
-						  .closed = write_closed };
-
-static int make_parents(const char *path)
-{
-	char dir[PATH_MAX];
-	char *slash;
-	int fd;
-
-	(void)snprintf(dir, sizeof(dir), "%s", path);
-	slash = strrchr(dir, '/');
-	if (!slash || slash == dir)
-		return 0;
-	*slash = '\0';
-	fd = open_dir_create(dir, 0755);
-	close_keep_errno(fd);
-	return fd < 0 ? fd : 0;
-}
-
-/* A new file beside the old one, with the old one's owner and mode unless others are asked for. */
-static int open_beside(struct writing *w)
-{
-	static unsigned int counter;
-	autofree char *real = realpath(w->path, NULL);
-	struct stat st;
-
-	if (real && strlen(real) < sizeof(w->path))
-		memcpy(w->path, real, strlen(real) + 1);
-	if (stat(w->path, &st) == 0) {
-		if (!S_ISREG(st.st_mode))
-			return S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
-		if (!w->set_mode)
-			w->mode = st.st_mode & 07777U;
-		w->set_mode = true;
-		w->uid = w->uid == (uid_t)-1 ? st.st_uid : w->uid;
-		w->gid = w->gid == (gid_t)-1 ? st.st_gid : w->gid;
-	}
-	(void)snprintf(w->temporary, sizeof(w->temporary), "%s.banger-%u", w->path, ++counter);
-	(void)unlink(w->temporary);
-	w->fd = open(w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
-	return w->fd < 0 ? -errno : 0;
-}
-
-static int open_in_place(struct writing *w, uint64_t offset)
-{
-	struct stat st;
-
-	w->in_place = true;
-	w->fd = open(w->path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644);
-	if (w->fd < 0 || fstat(w->fd, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode))
-		return -EINVAL;
-	return lseek(w->fd, (off_t)offset, SEEK_SET) < 0 ? -errno : 0;
-}
-
-static int writing_open(struct link_stream *stream, struct writing *w)
-{
-	uint64_t mode;
-	uint64_t uid;
-	uint64_t gid;
-	uint64_t parents;
-	uint64_t offset;
-	int r = agent_request_path(stream, FILES_PREFIX, w->path, sizeof(w->path));
-
-	if (r < 0 || agent_request_number(stream, "mode", 8, UINT64_MAX, &mode) < 0 ||
-	    agent_request_number(stream, "uid", 10, UINT32_MAX, &uid) < 0 ||
-	    agent_request_number(stream, "gid", 10, UINT32_MAX, &gid) < 0 ||
-	    agent_request_number(stream, "parents", 10, 0, &parents) < 0 ||
-	    agent_request_number(stream, "offset", 10, UINT64_MAX, &offset) < 0)
-		return r < 0 ? r : -EINVAL;
-	if ((mode != UINT64_MAX && mode > 07777) || uid > UINT32_MAX || gid > UINT32_MAX ||
-	    (offset != UINT64_MAX && offset > INT64_MAX))
-		return -EINVAL;
-	w->set_mode = mode != UINT64_MAX;
-	w->mode = (mode_t)(mode & 07777);
-	w->uid = (uid_t)uid;
-	w->gid = (gid_t)gid;
-	r = parents ? make_parents(w->path) : 0;
-	if (r < 0)
-		return r;
-	return offset == UINT64_MAX ? open_beside(w) : open_in_place(w, offset);
-}
-
-void file_put(struct agent *agent, struct link_stream *stream)
-{
-	struct writing *w = calloc(1, sizeof(*w));
-	int r;
-
-	(void)agent;
-	if (!w) {
-		link_stream_reset(stream);
-		return;
-	}
-	w->stream = stream;
-	w->fd = -1;
-	r = writing_open(stream, w);
-	if (r < 0) {
-		file_error(stream, r, "write", w->path);
-		writing_free(w);
-		return;
-	}
-	link_stream_set_ops(stream, &write_ops, w);
 }
 
 /* --- remove --- */
@@ -467,7 +341,7 @@ void file_delete(struct agent *agent, struct link_stream *stream)
 	char path[PATH_MAX];
 	uint64_t recursive;
 	struct stat st;
-	int r = agent_request_path(stream, FILES_PREFIX, path, sizeof(path));
+	int r = agent_request_path(stream, FILE_PREFIX, path, sizeof(path));
 
 	(void)agent;
 	if (r == 0)

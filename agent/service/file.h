@@ -1,10 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Requests for files and folders of the guest: file.c and folder.c. */
+/* Requests for files and folders of the guest: file.c, file_put.c and folder.c. */
 #pragma once
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "agent/service/service.h"
+
+#define FILE_PREFIX "/files/" /* of a request's path */
+
+enum {
+	FILE_HEADERS = 9,
+	FILE_HEADER_TEXT = 64,
+	FILE_OWN_MAX = 64 * 1024, /* bytes that are read or written without a process */
+};
 
 void file_get(struct agent *agent, struct link_stream *stream);
 void file_head(struct agent *agent, struct link_stream *stream);
@@ -23,3 +32,8 @@ const char *file_type_name(mode_t mode);
 
 /* Ends the request with "<what> <path>: <reason>"; `r` is a negative errno. */
 void file_error(struct link_stream *stream, int r, const char *what, const char *path);
+
+/* The fields that describe a file, without size and tag where they say nothing; `text` keeps the
+ * numbers. Returns how many. */
+size_t file_describe(const struct stat *st, bool made_up, struct link_header headers[FILE_HEADERS],
+		     char text[FILE_HEADERS][FILE_HEADER_TEXT]);

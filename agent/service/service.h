@@ -36,6 +36,7 @@ struct agent {
 	struct agent_link *links;
 	struct child *children;
 	struct exec *execs;
+	uint32_t works; /* processes of work.h */
 	uint32_t execs_running;
 	uint32_t execs_ended;
 	size_t output_bytes; /* held for all execs */

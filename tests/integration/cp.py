@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """banger cp: files, folders, names and what can't be copied."""
+import io
 import os
 import subprocess
+import tarfile
 import tempfile
 import unittest
 
@@ -92,6 +94,35 @@ class Copy(LifeTest):
         self.assertEqual(3 + (200 << 20), os.stat(f"{self.dir}/back/sparse").st_size)
         self.assertEqual(os.getuid(), os.stat(f"{self.dir}/back/one").st_uid)
 
+    def test_archives(self):
+        self.guest("mkdir -p /root/d/e && echo 1 >/root/d/e/f && chown 7:8 /root/d/e/f && ln -s f /root/d/e/l")
+        done = subprocess.run([CLI, "cp", "a:/root/d", "-"], env=self.env, capture_output=True, timeout=120, check=True)
+        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as tar:
+            self.assertEqual((7, 8), (lambda m: (m.uid, m.gid))(tar.getmember("e/f")))
+        subprocess.run([CLI, "cp", "-", "a:/root/again"], env=self.env, input=done.stdout, timeout=120, check=True)
+        self.assertEqual("7:8\nf\n", self.guest("cd /root/again/e; stat -c %u:%g f; readlink l"))
+        for command, status in ((["cp", "a:/no/such", "-"], 1), (["cp", "-", "a:relative"], 1), (["cp", "-", "-"], 2)):
+            done = subprocess.run([CLI, *command], env=self.env, input=b"", capture_output=True, timeout=120, check=False)
+            self.assertEqual((status, b""), (done.returncode, done.stdout), done)
+        done = subprocess.run([CLI, "cp", "-", "a:/root/bad"], env=self.env, input=b"no archive" * 99, capture_output=True,
+                              timeout=120, check=False)
+        self.assertEqual(1, done.returncode)
+        self.assertIn(b"not a tar archive", done.stderr)
+        self.assertEqual([], os.listdir(self.dir))
+
+    def test_the_longest_names(self):
+        name = "n" * 255
+        self.write(name, b"long")
+        self.cp(name, "a:/root/")
+        self.cp(name, f"a:/root/{name}")
+        os.unlink(f"{self.dir}/{name}")
+        self.cp(f"a:/root/{name}", ".")
+        self.assertEqual(b"long", self.read(name))
+        self.assertIn("File name too long", self.cp(f"a:/root/{name}", f"{name}n", 1))
+        self.assertIn("File name too long", self.cp(name, f"a:/root/{name}n", 1))
+        self.assertEqual([name], os.listdir(self.dir))
+        self.assertEqual(f"{name}\n", self.guest("cd /root; ls -A | grep -v gitconfig"))
+
     def test_a_hostile_tree_stays_where_it_is_put(self):
         self.guest("mkdir -p /root/evil/sub && cd /root/evil && ln -s /tmp/bgt-out out && cp /bin/busybox setuid && "
                    "chmod 4755 setuid && mknod disk b 8 0 && mkfifo pipe && chmod 0 sub")
@@ -119,6 +150,8 @@ class Copy(LifeTest):
         reader = subprocess.Popen(["cat", f"{self.dir}/pipe"], stdout=subprocess.PIPE)
         self.cp("a:/etc/hostname", "pipe")
         self.assertEqual(b"a\n", reader.communicate(timeout=60)[0])
+        done = subprocess.run([CLI, "cp", "a:/etc/hostname", "/dev/stdout"], env=self.env, capture_output=True, timeout=60, check=True)
+        self.assertEqual(b"a\n", done.stdout)
 
     def test_what_breaks_off_leaves_the_file_of_the_host(self):
         self.write("kept", b"precious")

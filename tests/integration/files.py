@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files of a guest: bytes in and out, ranges, folders, trees as tar, and what can't be done."""
 import base64
+import concurrent.futures
+import contextlib
 import hashlib
 import io
+import json
 import os
+import socket
 import tarfile
+import time
 import unittest
 
-from harness import LifeTest, UnixConnection
+from harness import LifeTest, UnixConnection, wait_until
 
 BIN = {"Content-Type": "application/octet-stream"}
 TAR = {"Content-Type": "application/x-tar"}
@@ -211,6 +216,80 @@ class Files(LifeTest):
         self.assertEqual("through\n", self.server.run("a", "echo", "through"))
         for connection in lazy:
             connection.close()
+
+    def test_a_full_disk_is_said(self):
+        for query, headers in (("", BIN), ("?tar=true", TAR)):
+            info = tarfile.TarInfo("large")
+            info.size = 80 << 20
+            connection = UnixConnection(self.server.socket, 120)
+            body = (info.tobuf() if query else b"") + os.urandom(1 << 20) * 80 + bytes(1024)
+            connection.request("PUT", f"/vms/a/files/root/much{query}", body, headers)
+            with contextlib.closing(connection):
+                reply = connection.getresponse()
+                self.assertEqual(502, reply.status)
+                self.assertIn("No space left on device", json.loads(reply.read())["detail"])
+        self.server.must(204, "DELETE", "/vms/a/files/root/much?recursive=true")
+        self.assertEqual("", self.server.run("a", "sh", "-c", "ls -A /root | grep -v gitconfig || true"))
+        self.put("root/little", b"x")
+
+    def slow_disk(self, vm, bytes_per_second):
+        """Of the VM's own disk, either way; 0: as fast as it is."""
+        with socket.socket(socket.AF_UNIX) as qemu:
+            qemu.settimeout(60)
+            qemu.connect(f"{self.home}/run/vm/{vm['id']}/qmp.sock")
+            with qemu.makefile("rw") as lines:
+                lines.readline()  # the greeting
+
+                def ask(command, **arguments):
+                    print(json.dumps({"execute": command, "arguments": arguments}), file=lines, flush=True)
+                    return next(reply["return"] for reply in map(json.loads, lines) if "event" not in reply)
+
+                ask("qmp_capabilities")
+                disk = next(d["qdev"] for d in ask("query-block") if "work.ext4" in d["inserted"]["file"])
+                ask("block_set_io_throttle", id=disk, bps=0, bps_rd=bytes_per_second, bps_wr=bytes_per_second,
+                    iops=0, iops_rd=0, iops_wr=0)
+
+    def test_a_slow_disk_holds_up_nobody_else(self):
+        vm = self.server.create("slow", disk_mib=128)
+        data = os.urandom(64 << 20)  # more than the guest keeps in memory
+        went = [0]
+
+        def chunks():
+            for at in range(0, len(data), 65536):
+                yield data[at:at + 65536]
+                went[0] = at
+
+        def put():
+            connection = UnixConnection(self.server.socket, 300)
+            connection.request("PUT", target, chunks(), {**BIN, "Content-Length": str(len(data))})
+            with contextlib.closing(connection):
+                return connection.getresponse().status
+
+        def still():
+            before, _ = went[0], time.sleep(2)
+            return went[0] if went[0] == before > 0 else None
+
+        self.slow_disk(vm, 4096)
+        target = "/vms/slow/files/root/large"
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            upload = pool.submit(put)
+            try:
+                wait_until(still, "the disk takes no more")
+                self.assertEqual("through\n", self.server.run("slow", "echo", "through"))
+                self.assertFalse(upload.done())
+            finally:
+                self.slow_disk(vm, 0)
+            self.assertEqual(204, upload.result())
+            self.server.run("slow", "sh", "-c", "sync; echo 3 >/proc/sys/vm/drop_caches")
+            self.slow_disk(vm, 4096)
+            download = pool.submit(self.server.raw, "GET", target)
+            try:
+                wait_until(lambda: "D" in self.server.run("slow", "sh", "-c", "cut -d' ' -f3 /proc/[0-9]*/stat").split(),
+                           "a read waits for the disk")
+                self.assertFalse(download.done())
+            finally:
+                self.slow_disk(vm, 0)
+            self.assertEqual(data, download.result().body)
 
     def test_files_wake_a_suspended_vm(self):
         self.put("root/kept", b"kept")

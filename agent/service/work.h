@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The bytes of a stream, taken or made by a process of its own: it may block, run out of disk or be
+ * fed nonsense without holding up anybody. It is a fork of the agent; bytes go through a ring.
+ */
+#pragma once
+
+#include "agent/service/ring.h"
+#include "agent/service/service.h"
+
+/* Each has a ring of its own: so many are for files, which can do without. */
+enum { WORKS_MAX = 16 };
+
+struct work;
+
+/* What the process has. */
+struct work_side {
+	int fd; /* that of the spec */
+	struct ring ring;
+	size_t lent; /* bytes of the ring that it has at hand */
+};
+
+/* All that the process does. 0, or a negative errno with *err set. */
+typedef int work_fn(struct work_side *side, const void *data, struct error *err);
+
+struct work_spec {
+	bool takes; /* the request's body; otherwise it makes the reply's */
+	int fd;     /* borrowed; the process has no others of the agent's */
+	work_fn *run;
+	const void *run_data;
+	/*
+	 * Called once for a process that takes: it has ended, well if err->code is ERR_NONE, and
+	 * the stream wants a reply; or the stream is gone (NULL), and the process with it. The work
+	 * is of no use any more then.
+	 */
+	void (*ended)(void *data, struct link_stream *stream, const struct error *err);
+	void *data;
+};
+
+/*
+ * Serves the stream from now on. What a process makes ends the stream: with a reset where it
+ * failed. Nothing is changed when it fails with a negative errno.
+ */
+int work_start(struct agent *agent, struct link_stream *stream, const struct work_spec *spec,
+	       struct work **ret_work) MUST_USE;
+/* As if bytes had come on the stream. False: the stream has to wait. */
+bool work_give(struct work *work, const uint8_t *bytes, size_t len);
+/* Ends the process; ended() is not called. The stream is the caller's again. */
+void work_stop(struct work *work);
+
+/* --- for the process; `side` is a struct work_side, as in struct tar_source and tar_sink --- */
+
+/* Waits for bytes of the stream; those given before are done with. 0 at the end, or -errno. */
+ssize_t work_next(void *side, const uint8_t **ret_bytes);
+/* Waits for room for the stream's bytes, and says how much there is in one piece. */
+ssize_t work_room(void *side, uint8_t **ret_room);
+/* So many bytes are there. 0. */
+int work_filled(void *side, size_t len);
