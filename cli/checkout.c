@@ -19,14 +19,15 @@
 
 enum { PATTERNS_MAX = 1 << 20 };
 
-/* "https://me:secret@host/x" -> "https://host/x": what opens the remote is not for the guest. */
-static void drop_secret(char *url)
+bool checkout_drop_secret(char *url)
 {
 	char *host = strstr(url, "://");
 	char *at = host ? strchr(host + 3, '@') : NULL;
 
-	if (at && at < host + 3 + strcspn(host + 3, "/"))
-		memmove(host + 3, at + 1, strlen(at + 1) + 1);
+	if (!at || at >= host + 3 + strcspn(host + 3, "/"))
+		return false;
+	memmove(host + 3, at + 1, strlen(at + 1) + 1);
+	return true;
 }
 
 static int set_origin(const char *root, const char *checkout, struct error *err)
@@ -35,7 +36,7 @@ static int set_origin(const char *root, const char *checkout, struct error *err)
 
 	if (!url)
 		return git_run(checkout, GIT_WORDS("remote", "remove", "origin"), NULL, NULL, err);
-	drop_secret(url);
+	(void)checkout_drop_secret(url);
 	return git_run(checkout, GIT_WORDS("remote", "set-url", "origin", url), NULL, NULL, err);
 }
 

@@ -2,6 +2,8 @@
 /* The repository that goes into a guest in place of the user's own. */
 #pragma once
 
+#include <stdbool.h>
+
 #include "lib/base/error.h"
 
 /*
@@ -11,3 +13,7 @@
  */
 int checkout_make(const char *root, const char *checkout, const char *branch, const char *from,
 		  struct error *err) MUST_USE;
+
+/* "https://me:secret@host/x" -> "https://host/x": what opens the remote is not for the guest. True
+ * when there was such a thing. */
+bool checkout_drop_secret(char *url);

@@ -17,6 +17,10 @@
 #include "lib/base/cleanup.h"
 #include "lib/json/json.h"
 
+/* For the word that a request's body is wanted: a server that does not say it gets the body late.
+ */
+enum { GO_AHEAD_MS = 10 * 1000 };
+
 struct client {
 	CURLM *multi;
 	char *address;       /* as given, for messages */
@@ -356,10 +360,10 @@ static int add_headers(struct transfer *t)
 		return -ENOMEM;
 	if (t->request->on_read) {
 		(void)snprintf(line, sizeof(line), "Content-Type: %s", t->request->content_type);
-		if (add_header(t, line) < 0 || add_header(t, "Expect:") < 0)
+		/* Where it is refused nothing is sent: the reply could be lost behind it. */
+		if (add_header(t, line) < 0 || add_header(t, "Expect: 100-continue") < 0)
 			return -ENOMEM;
 	}
-	/* No "100-continue" dance. */
 	if (t->body && add_header(t, "Expect:") < 0)
 		return -ENOMEM;
 	if (t->client->authorization && add_header(t, t->client->authorization) < 0)
@@ -383,6 +387,7 @@ static void set_options(struct transfer *t, const char *url)
 		(void)curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
 	if (request->on_read) {
 		(void)curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
+		(void)curl_easy_setopt(easy, CURLOPT_EXPECT_100_TIMEOUT_MS, (long)GO_AHEAD_MS);
 		(void)curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_upload);
 		(void)curl_easy_setopt(easy, CURLOPT_READDATA, t);
 		(void)curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)request->length);

@@ -472,7 +472,8 @@ const struct command commands[] = {
 		.text = "The files that git tracks, as they are now, and the last ten commits, at "
 			"/root/repo. The guest needs no git for it. Secrets in the address of "
 			"origin "
-			"are left out. The repository on this host is only read.",
+			"are left out, but not with --mode full_copy, which takes .git as it is. "
+			"The repository on this host is only read.",
 		.examples = "banger workspace prepare web ~/src/app\n"
 			    "banger workspace prepare --dry-run web\n"
 			    "banger workspace prepare --branch fix --from-commit v1.2 web",

@@ -177,6 +177,20 @@ static int send_folders(struct cli *cli, const struct workspace *w, const char *
 			: guest_tree_send(cli, "POST", target, parts + 1, 1);
 }
 
+/* Everything as it is means the repository's configuration too. */
+static void warn_of_secret(const struct workspace *w)
+{
+	autofree char *url = git_line(w->root, GIT_WORDS("remote", "get-url", "origin"));
+
+	if (url && checkout_drop_secret(url))
+		(void)fprintf(
+			stderr,
+			"banger: warning: the address of origin names a user or a password, and "
+			"full_copy hands it to the guest; git remote set-url origin %s leaves "
+			"it out\n",
+			url);
+}
+
 int workspace_put(struct cli *cli, const struct workspace *w, const char *vm,
 		  const char *guest_path, const char *if_exists)
 {
@@ -191,6 +205,8 @@ int workspace_put(struct cli *cli, const struct workspace *w, const char *vm,
 		(void)error_errno(&err, -ENOMEM, "the workspace");
 		return cli_fail(cli, &err);
 	}
+	if (!w->names)
+		warn_of_secret(w);
 	if (!w->names)
 		return send_folders(cli, w, target, NULL);
 	(void)snprintf(made, sizeof(made), "%.3000s/banger-workspace-XXXXXX", tmp ? tmp : "/tmp");

@@ -192,41 +192,41 @@ static const struct link_stream_ops work_ops = {
 
 /* --- the process --- */
 
-ssize_t work_next(void *data, const uint8_t **ret_bytes)
+ssize_t work_next(void *side, const uint8_t **ret_bytes)
 {
-	struct work_side *side = data;
+	struct work_side *s = side;
 	uint8_t *bytes;
 	size_t n;
 	int r;
 
-	ring_read(&side->ring, side->lent);
-	side->lent = 0;
-	r = ring_await_bytes(&side->ring);
+	ring_read(&s->ring, s->lent);
+	s->lent = 0;
+	r = ring_await_bytes(&s->ring);
 	if (r < 0)
 		return r;
-	n = ring_bytes(&side->ring, &bytes);
+	n = ring_bytes(&s->ring, &bytes);
 	*ret_bytes = bytes;
-	side->lent = n < PIECE ? n : PIECE;
-	return (ssize_t)side->lent;
+	s->lent = n < PIECE ? n : PIECE;
+	return (ssize_t)s->lent;
 }
 
-ssize_t work_room(void *data, uint8_t **ret_room)
+ssize_t work_room(void *side, uint8_t **ret_room)
 {
-	struct work_side *side = data;
-	int r = ring_await_room(&side->ring);
+	struct work_side *s = side;
+	int r = ring_await_room(&s->ring);
 	size_t n;
 
 	if (r < 0)
 		return r;
-	n = ring_space(&side->ring, ret_room);
+	n = ring_space(&s->ring, ret_room);
 	return (ssize_t)(n < PIECE ? n : PIECE);
 }
 
-int work_filled(void *data, size_t len)
+int work_filled(void *side, size_t len)
 {
-	struct work_side *side = data;
+	struct work_side *s = side;
 
-	ring_written(&side->ring, len);
+	ring_written(&s->ring, len);
 	return 0;
 }
 

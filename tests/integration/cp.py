@@ -108,6 +108,13 @@ class Copy(LifeTest):
                               timeout=120, check=False)
         self.assertEqual(1, done.returncode)
         self.assertIn(b"not a tar archive", done.stderr)
+        # What is refused is not sent, nor read from whoever has nothing yet.
+        silent, ours = os.pipe()
+        done = subprocess.run([CLI, "cp", "-", "nobody:/root"], env=self.env, stdin=silent, capture_output=True, timeout=120, check=False)
+        os.close(silent)
+        os.close(ours)
+        self.assertEqual(1, done.returncode)
+        self.assertIn(b"'nobody'", done.stderr)
         self.assertEqual([], os.listdir(self.dir))
 
     def test_the_longest_names(self):

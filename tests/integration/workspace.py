@@ -138,7 +138,9 @@ class Workspace(LifeTest):
         os.chmod(f"{self.repo}/untracked", 0o640)
         self.git("add", "art.psd", "dos.txt", ".gitattributes", "latin-\udce4", "dangling")
         self.git("commit", "-q", "-m", "of every kind")
-        self.cli("workspace", "prepare", "--mode", "full_copy", "a", self.repo)
+        done = subprocess.run([CLI, "workspace", "prepare", "--mode", "full_copy", "a", self.repo], env=self.env,
+                              capture_output=True, timeout=240, check=True, text=True)
+        self.assertIn("git remote set-url origin https://example.org/app.git", done.stderr)
         self.cli("cp", "a:/root/repo", f"{self.dir}/back")
 
         def tree(root):
@@ -377,7 +379,10 @@ class Workspace(LifeTest):
 
     def test_a_vm_that_is_not_there_or_does_not_run(self):
         self.server.start()
-        self.cli("workspace", "prepare", "nobody", self.repo, status=1)
+        for mode in ("tracked", "full_copy"):
+            said = self.cli("workspace", "prepare", "--mode", mode, "nobody", self.repo, status=1)
+            self.assertIn("nobody", said)
+            self.assertNotIn("POST", said)
         self.server.must(201, "POST", "/vms", {"name": "a", "image": "mini", **SHAPE, "start": False}, wait=60)
         self.assertIn("a", self.cli("workspace", "prepare", "a", self.repo, status=1))
 
