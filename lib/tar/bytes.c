@@ -8,6 +8,11 @@
 
 #include "lib/base/fs.h"
 
+bool tar_all_zero(const uint8_t *p, size_t len)
+{
+	return len == 0 || (p[0] == 0 && memcmp(p, p + 1, len - 1) == 0);
+}
+
 /* --- out --- */
 
 static ssize_t fd_room(void *data, uint8_t **ret_room)

@@ -12,6 +12,8 @@
 
 enum { TAR_BUFFER = 128 * 1024 };
 
+bool tar_all_zero(const uint8_t *p, size_t len);
+
 struct tar_out {
 	const struct tar_sink *sink;
 	struct error *err;
