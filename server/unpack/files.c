@@ -106,8 +106,34 @@ static const char *clean_name(const char *name)
 	return name;
 }
 
-static int put_member(struct archive *ar, struct archive_entry *entry,
-		      const struct files_sink *sink, void *data, struct error *err)
+/* What reads a package, and where it goes. */
+struct package {
+	struct archive *ar; /* whose member is at hand */
+	const struct files_sink *sink;
+	void *data;
+};
+
+/* 1: no more members are wanted. */
+typedef int member_fn(struct package *p, struct archive_entry *entry, struct error *err);
+
+/* Calls `fn` with each member: 1 when it has had enough, 0 at the end. */
+static int each_member(struct package *p, member_fn *fn, struct error *err)
+{
+	struct archive_entry *entry;
+	int r;
+
+	while ((r = archive_read_next_header(p->ar, &entry)) != ARCHIVE_EOF) {
+		/* After a header that is none libarchive would go on behind it. */
+		if (r < ARCHIVE_WARN || r == ARCHIVE_RETRY)
+			return fail(p->ar, "read package", err);
+		r = fn(p, entry, err);
+		if (r != 0)
+			return r;
+	}
+	return 0;
+}
+
+static int put_member(struct package *p, struct archive_entry *entry, struct error *err)
 {
 	const char *whole = archive_entry_pathname(entry);
 	const char *name = clean_name(whole ? whole : "");
@@ -117,40 +143,39 @@ static int put_member(struct archive *ar, struct archive_entry *entry,
 
 	if (archive_entry_filetype(entry) != S_IFREG || archive_entry_hardlink(entry))
 		return 0;
-	r = sink->member(data, name, err);
+	r = p->sink->member(p->data, name, err);
 	if (r < 0)
 		return r;
 	return strstr(base ? base : name, ".ko.")
-		       ? put_inner(ar, sink, data, err)
-		       : put_content(ar, UINT64_MAX, sink, data, &total, err);
+		       ? put_inner(p->ar, p->sink, p->data, err)
+		       : put_content(p->ar, UINT64_MAX, p->sink, p->data, &total, err);
 }
 
-static int read_data(struct archive *outer, const struct files_sink *sink, void *data,
-		     struct error *err)
+/* The one member that counts, an archive itself. */
+static int put_data(struct package *p, struct archive_entry *entry, struct error *err)
 {
 	struct archive *ar CLEANUP(read_p)
 	= archive_read_new();
-	struct archive_entry *entry;
+	struct package inner = { .ar = ar, .sink = p->sink, .data = p->data };
+	const char *name = archive_entry_pathname(entry);
 	int r;
 
+	if (!name || !str_has_prefix(name, "data.tar"))
+		return 0;
 	if (!ar)
 		return error_errno(err, -ENOMEM, "read package");
 	if (!support_filters(ar) || archive_read_support_format_tar(ar) != ARCHIVE_OK ||
-	    archive_read_open(ar, outer, NULL, on_inner, NULL) != ARCHIVE_OK)
+	    archive_read_open(ar, p->ar, NULL, on_inner, NULL) != ARCHIVE_OK)
 		return fail(ar, "read package", err);
-	while ((r = archive_read_next_header(ar, &entry)) >= ARCHIVE_WARN && r != ARCHIVE_EOF) {
-		r = put_member(ar, entry, sink, data, err);
-		if (r < 0)
-			return r;
-	}
-	return r == ARCHIVE_EOF ? 0 : fail(ar, "read package", err);
+	r = each_member(&inner, put_member, err);
+	return r < 0 ? r : 1;
 }
 
 int files_package(int fd, const struct files_sink *sink, void *data, struct error *err)
 {
 	struct archive *ar CLEANUP(read_p)
 	= archive_read_new();
-	struct archive_entry *entry;
+	struct package package = { .ar = ar, .sink = sink, .data = data };
 	int r;
 
 	if (!ar)
@@ -158,14 +183,10 @@ int files_package(int fd, const struct files_sink *sink, void *data, struct erro
 	if (archive_read_support_format_ar(ar) != ARCHIVE_OK ||
 	    archive_read_open_fd(ar, fd, BLOCK) != ARCHIVE_OK)
 		return fail(ar, "read package", err);
-	while ((r = archive_read_next_header(ar, &entry)) >= ARCHIVE_WARN && r != ARCHIVE_EOF) {
-		const char *name = archive_entry_pathname(entry);
-
-		if (name && str_has_prefix(name, "data.tar"))
-			return read_data(ar, sink, data, err);
-	}
-	return r == ARCHIVE_EOF ? error_set(err, ERR_INVALID, "the package has no data.tar")
-				: fail(ar, "read package", err);
+	r = each_member(&package, put_data, err);
+	if (r == 0)
+		return error_set(err, ERR_INVALID, "the package has no data.tar");
+	return r < 0 ? r : 0;
 }
 
 /* --- single files --- */

@@ -358,6 +358,36 @@ static void bad_packages_leave_nothing(void **state)
 	free(xz.data);
 }
 
+/* In the header of a file that nobody needs. */
+static void a_damaged_package_leaves_nothing(void **state)
+{
+	static const char unused[] = "./lib/modules/6.1.0-x/kernel/a/unused.ko";
+	struct fixture_file files[16];
+	struct blob image, virtio, plain, xz;
+	struct error err = ERROR_INIT;
+	struct import im = { 0 };
+	struct stat st;
+	char *bytes;
+
+	(void)state;
+	package_files(files, &image, &virtio, &plain, &xz);
+	im.deb = fixture_deb(files, ARCHIVE_FILTER_NONE);
+	assert_int_equal(fstat(im.deb, &st), 0);
+	bytes = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, im.deb, 0);
+	assert_ptr_not_equal(bytes, MAP_FAILED);
+	*(char *)memmem(bytes, (size_t)st.st_size, unused, sizeof(unused)) = 'x';
+	assert_int_equal(munmap(bytes, (size_t)st.st_size), 0);
+	assert_true(run_body(import_body, &im, &err) < 0);
+	assert_int_equal(err.code, ERR_INVALID);
+	assert_non_null(strstr(err.msg, "read package"));
+	assert_int_equal(scratch_count(&scratch, "kernels"), 0);
+	assert_int_equal(close(im.deb), 0);
+	free(image.data);
+	free(virtio.data);
+	free(plain.data);
+	free(xz.data);
+}
+
 static void cancelled_leaves_nothing(void **state)
 {
 	struct fixture_file files[16];
@@ -402,6 +432,8 @@ int main(void)
 		cmocka_unit_test(a_bomb_is_stopped),
 		cmocka_unit_test_setup_teardown(a_package_becomes_a_kernel, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(bad_packages_leave_nothing, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_damaged_package_leaves_nothing, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(cancelled_leaves_nothing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(not_a_package, set_up, tear_down),
 	};
