@@ -15,6 +15,7 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
+#include "lib/base/passing.h"
 
 enum {
 	CONNECTIONS_MAX = 16,
@@ -57,25 +58,6 @@ bool peer_ok(const struct config *config, int fd)
 	       (peer.uid == 0 || peer.uid == config->owner_uid);
 }
 
-/* For one descriptor: of a length that fits it to the byte, so that the kernel closes more and says
- * MSG_CTRUNC. */
-union control {
-	struct cmsghdr align;
-	char space[CMSG_SPACE(sizeof(int))];
-};
-
-/* The descriptor that came with a message; -1: none. */
-static int take_brought(struct msghdr *msg)
-{
-	const struct cmsghdr *c = CMSG_FIRSTHDR(msg);
-	int fd = -1;
-
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-	    c->cmsg_len == CMSG_LEN(sizeof(fd)))
-		memcpy(&fd, CMSG_DATA(c), sizeof(fd));
-	return fd;
-}
-
 static int send_reply(int fd, const struct helper_head *head, const struct call *call, int result)
 {
 	struct helper_reply reply = {
@@ -86,25 +68,13 @@ static int send_reply(int fd, const struct helper_head *head, const struct call 
 		.reason = (uint32_t)call->reason,
 		.length = result < 0 ? 0 : (uint32_t)helper_reply_size(head->op),
 	};
-	/* Only read by sendmsg(2). */
-	struct iovec iov[2] = { { &reply, sizeof(reply) },
-				{ (void *)(uintptr_t)&call->reply, reply.length } };
-	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
-	union control control = { 0 };
+	const struct iovec parts[2] = { { &reply, sizeof(reply) },
+					{ (void *)(uintptr_t)&call->reply, reply.length } };
+	ssize_t n;
 
 	memcpy(reply.op_id, head->op_id, sizeof(reply.op_id));
-	if (call->reply_fd >= 0) {
-		struct cmsghdr *c;
-
-		msg.msg_control = &control;
-		msg.msg_controllen = CMSG_LEN(sizeof(int));
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &call->reply_fd, sizeof(int));
-	}
-	return sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
+	n = send_with_fd(fd, parts, 2, call->reply_fd, MSG_DONTWAIT);
+	return n < 0 ? (int)n : 0;
 }
 
 static bool all_zero(const char *p, size_t n)
@@ -130,27 +100,19 @@ int server_receive(struct helper *h, int fd)
 		struct helper_head head;
 		_Alignas(8) char body[HELPER_BODY_MAX];
 	} request = { 0 };
-	struct iovec iov = { &request, sizeof(request) };
-	union control control = { 0 };
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = CMSG_LEN(sizeof(int)),
-	};
+	const struct iovec part = { &request, sizeof(request) };
 	struct call call = { .body = request.body, .fd = -1, .reply_fd = -1 };
 	autoclose int brought = -1;
 	autoclose int reply_fd = -1;
 	char op_id[HELPER_ID_LEN + 1];
-	ssize_t n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-	int r;
+	int flags, r;
+	ssize_t n = receive_with_fd(fd, &part, 1, MSG_DONTWAIT, &brought, &flags);
 
 	if (n < 0)
-		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-	brought = take_brought(&msg);
+		return n == -EAGAIN ? 0 : (int)n;
 	if (n == 0)
 		return -ECONNRESET;
-	if ((size_t)n < sizeof(request.head) || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ||
+	if ((size_t)n < sizeof(request.head) || (flags & (MSG_TRUNC | MSG_CTRUNC)) ||
 	    !head_ok(&request.head, (size_t)n - sizeof(request.head), brought)) {
 		log_warn("malformed request: connection dropped");
 		return -EPROTO;

@@ -9,6 +9,7 @@
 
 #include "lib/base/cleanup.h"
 #include "lib/base/fs.h"
+#include "lib/base/passing.h"
 
 #define PROGRAM "banger-unpack"
 
@@ -61,29 +62,10 @@ int unpacker_start(const struct image_paths *paths, const char *mode, int out, s
 int unpacker_send(const struct unpacker *u, const void *packet, size_t size, int fd,
 		  struct error *err)
 {
-	union {
-		struct cmsghdr align;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control = { .room = { 0 } };
-	struct iovec iov = { .iov_base = (void *)(uintptr_t)packet, .iov_len = size };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-	ssize_t n;
+	const struct iovec part = { .iov_base = (void *)(uintptr_t)packet, .iov_len = size };
+	ssize_t n = send_with_fd(u->wire, &part, 1, fd, 0);
 
-	if (fd >= 0) {
-		struct cmsghdr *c;
-
-		msg.msg_control = &control;
-		msg.msg_controllen = sizeof(control);
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-	}
-	do
-		n = sendmsg(u->wire, &msg, MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	return n < 0 ? error_errno(err, -errno, "hand work to " PROGRAM) : 0;
+	return n < 0 ? error_errno(err, (int)n, "hand work to " PROGRAM) : 0;
 }
 
 int unpacker_receive(const struct unpacker *u, void *packet, size_t max, size_t *ret_len,

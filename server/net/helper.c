@@ -13,6 +13,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/id.h"
 #include "lib/base/log.h"
+#include "lib/base/passing.h"
 #include "lib/helper/wire.h"
 
 struct call {
@@ -44,11 +45,6 @@ static int connect_to(const char *path)
 	return take_fd(&fd);
 }
 
-union control {
-	struct cmsghdr align;
-	char space[CMSG_SPACE(sizeof(int))];
-};
-
 static int send_request(int sock, const struct call *call)
 {
 	size_t size = helper_request_size(call->op);
@@ -58,27 +54,14 @@ static int send_request(int sock, const struct call *call)
 		.op = (uint16_t)call->op,
 		.length = (uint32_t)size,
 	};
-	/* sendmsg(2) reads the body only; iovec has no const. */
-	struct iovec iov[2] = { { &head, sizeof(head) }, { (void *)(uintptr_t)call->body, size } };
-	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = size ? 2 : 1 };
-	union control control = { 0 };
+	const struct iovec parts[2] = { { &head, sizeof(head) },
+					{ (void *)(uintptr_t)call->body, size } };
+	ssize_t n;
 
 	if (id_valid(log_op()))
 		memcpy(head.op_id, log_op(), sizeof(head.op_id));
-	if (call->send_fd >= 0) {
-		struct cmsghdr *c;
-
-		msg.msg_control = &control;
-		msg.msg_controllen = sizeof(control);
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &call->send_fd, sizeof(int));
-	}
-	if (sendmsg(sock, &msg, MSG_NOSIGNAL) < 0)
-		return -errno;
-	return 0;
+	n = send_with_fd(sock, parts, size ? 2 : 1, call->send_fd, 0);
+	return n < 0 ? (int)n : 0;
 }
 
 static int wait_reply(int sock, int64_t deadline_us)
@@ -104,26 +87,15 @@ static int receive_reply(int sock, const struct call *call, struct helper_reply 
 {
 	size_t size = helper_reply_size(call->op);
 	char body[HELPER_REPLY_BODY_MAX];
-	struct iovec iov[2] = { { ret_reply, sizeof(*ret_reply) }, { body, sizeof(body) } };
-	union control control = { 0 };
-	struct msghdr msg = {
-		.msg_iov = iov,
-		.msg_iovlen = 2,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
-	ssize_t n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-	const struct cmsghdr *c;
+	const struct iovec parts[2] = { { ret_reply, sizeof(*ret_reply) }, { body, sizeof(body) } };
+	int flags;
+	ssize_t n = receive_with_fd(sock, parts, 2, MSG_DONTWAIT, ret_fd, &flags);
 
 	if (n < 0)
-		return -errno;
-	c = CMSG_FIRSTHDR(&msg);
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-	    c->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
+		return (int)n;
 	if (n == 0)
 		return -ECONNRESET;
-	if ((size_t)n < sizeof(*ret_reply) || (msg.msg_flags & MSG_TRUNC) ||
+	if ((size_t)n < sizeof(*ret_reply) || (flags & (MSG_TRUNC | MSG_CTRUNC)) ||
 	    ret_reply->magic != HELPER_MAGIC || ret_reply->version != HELPER_VERSION ||
 	    ret_reply->op != (uint16_t)call->op || ret_reply->result > 0 ||
 	    ret_reply->length != (size_t)n - sizeof(*ret_reply))

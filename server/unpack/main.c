@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "lib/base/cleanup.h"
+#include "lib/base/passing.h"
 #include "server/unpack/confine.h"
 #include "server/unpack/files.h"
 #include "server/unpack/unpack.h"
@@ -25,31 +26,13 @@ static int layers[UNPACK_LAYERS_MAX];
  * will be none any more. */
 static int receive(void *request, size_t size, int *ret_fd)
 {
-	union {
-		struct cmsghdr align;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct iovec iov = { .iov_base = request, .iov_len = size };
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = &control,
-			      .msg_controllen = sizeof(control) };
-	const struct cmsghdr *c;
-	ssize_t n;
+	const struct iovec part = { .iov_base = request, .iov_len = size };
+	int flags;
+	ssize_t n = receive_with_fd(UNPACK_WIRE_FD, &part, 1, 0, ret_fd, &flags);
 
-	do
-		n = recvmsg(UNPACK_WIRE_FD, &msg, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
 	if (n == 0)
 		return -ECONNRESET;
-	if (n != (ssize_t)size)
-		return -EPROTO;
-	*ret_fd = -1;
-	c = CMSG_FIRSTHDR(&msg);
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-	    c->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
-	return 0;
+	return n == (ssize_t)size ? 0 : -EPROTO;
 }
 
 /* --- layers --- */

@@ -10,6 +10,7 @@
 
 #include "lib/base/cleanup.h"
 #include "lib/base/clock.h"
+#include "lib/base/passing.h"
 #include "lib/json/json.h"
 
 enum { READ_CHUNK = 4096 };
@@ -113,35 +114,17 @@ static int read_message(struct qmp *q, json_t **ret_message, struct error *err)
 
 static int send_bytes(struct qmp *q, const char *data, size_t len, int send_fd, struct error *err)
 {
-	union {
-		struct cmsghdr align;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
-
 	while (len > 0) {
-		struct iovec iov = { .iov_base = (void *)(uintptr_t)data, .iov_len = len };
-		struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-		ssize_t n;
-		int r;
+		const struct iovec part = { .iov_base = (void *)(uintptr_t)data, .iov_len = len };
+		ssize_t n = await(q, q->fd, POLLOUT, -1, err);
 
-		if (send_fd >= 0) {
-			struct cmsghdr *c = &control.align;
-
-			c->cmsg_level = SOL_SOCKET;
-			c->cmsg_type = SCM_RIGHTS;
-			c->cmsg_len = CMSG_LEN(sizeof(int));
-			memcpy(CMSG_DATA(c), &send_fd, sizeof(int));
-			msg.msg_control = control.space;
-			msg.msg_controllen = sizeof(control.space);
-		}
-		r = await(q, q->fd, POLLOUT, -1, err);
-		if (r < 0)
-			return r;
-		n = sendmsg(q->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		if (n < 0)
+			return (int)n;
+		n = send_with_fd(q->fd, &part, 1, send_fd, MSG_DONTWAIT);
+		if (n == -EAGAIN)
 			continue;
 		if (n < 0)
-			return error_errno(err, -errno, "write to the VMM");
+			return error_errno(err, (int)n, "write to the VMM");
 		send_fd = -1;
 		data += n;
 		len -= (size_t)n;
