@@ -36,6 +36,10 @@ static const struct {
 
 enum { WORDS_MAX = 4 };
 
+static const char mend[] = "Mend the list of names on the server's machine, where the detail says; "
+			   "it is read anew each "
+			   "time.";
+
 /* Cuts a line into words; more than WORDS_MAX are counted, not kept. */
 static size_t cut(char *line, char *words[WORDS_MAX])
 {
@@ -130,8 +134,10 @@ static int file_each(const struct names *names, catalog_name_fn *fn, void *data,
 	size_t len = 0;
 	int r = read_file(file, NAMES_FILE_MAX, &text, &len);
 
-	if (r < 0 && r != -ENOENT)
-		return error_errno(err, r, "read %s", file);
+	if (r < 0 && r != -ENOENT) {
+		(void)error_set(err, ERR_INVALID, "read %s: %s", file, strerrordesc_np(-r));
+		return error_advise(err, mend);
+	}
 	r = check_file(names, text, len, err);
 	if (r < 0)
 		return r;
@@ -148,11 +154,13 @@ static int file_each(const struct names *names, catalog_name_fn *fn, void *data,
 		if (n == 0)
 			continue;
 		if (number > NAMES_MAX)
-			return error_set(err, ERR_INVALID, "%s: more than %d lines", file,
-					 NAMES_MAX);
-		r = take_words(words, n, &name, err);
-		if (r < 0)
-			return error_wrap(err, "%s:%u", file, number);
+			r = error_set(err, ERR_INVALID, "more than %d lines", NAMES_MAX);
+		else
+			r = take_words(words, n, &name, err);
+		if (r < 0) {
+			(void)error_wrap(err, "%s:%u", file, number);
+			return error_advise(err, mend);
+		}
 		r = fn(&name, data);
 		if (r != 0)
 			return r;

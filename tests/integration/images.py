@@ -70,6 +70,9 @@ class Images(ImageTest):
                "Env": ["COLOUR=blue", "SIZE=1", "PATH=/bin"], "User": "ann", "WorkingDir": "/srv/work"}
         self.registry.image("t/own", "1", [gz(busybox(folder("srv"), folder("srv/work", mode=0o777)))], own)
         self.pull("t/own:1")
+        shown = self.server.must(200, "GET", "/images/" + self.reference("t/own:1").replace("/", "%2F"))
+        self.assertEqual({"entrypoint": own["Entrypoint"], "cmd": own["Cmd"], "env": own["Env"], "user": "ann",
+                          "workdir": "/srv/work"}, shown["config"])
         self.boot("t/own:1")
         result = self.server.must(200, "POST", "/vms/a/exec", {})
         self.assertEqual((3, "ann\n/srv/work\nblue 1\n"), (result["exit_code"], result["stdout"]))
@@ -307,6 +310,13 @@ class Images(ImageTest):
         reply = self.server.call("GET", "/catalog")
         self.assertEqual(422, reply.status)
         self.assertIn("catalog.list:3: image wants NAME REFERENCE", reply.json()["detail"])
+        self.assertIn("it is read anew each time", reply.json()["remedy"])
+        os.unlink(f"{self.home}/config/catalog.list")
+        os.mkdir(f"{self.home}/config/catalog.list")
+        reply = self.server.call("GET", "/catalog")
+        self.assertEqual(422, reply.status)
+        self.assertIn("catalog.list: Is a directory", reply.json()["detail"])
+        self.assertIn("it is read anew each time", reply.json()["remedy"])
 
     def test_images_are_verified(self):
         self.registry.image("t/whole", "1", [gz(busybox())])
