@@ -99,7 +99,10 @@ static void reply_image(struct http_request *req, struct api *api, const char *n
 	struct error err;
 
 	if (row) {
-		http_reply_json(req, status, image_json(api, row));
+		json_t *o = image_json(api, row);
+
+		(void)json_object_set_new(o, "config", json_loads(row->config, 0, NULL));
+		http_reply_json(req, status, o);
 		return;
 	}
 	(void)error_set(&err, ERR_NOT_FOUND, "no image '%s'", name);
