@@ -393,8 +393,6 @@ static int check_counts(const struct args *args, struct error *err)
 	if (args->n_positional < command->min_args)
 		return error_set(err, ERR_BAD_REQUEST, "%s needs %s", command->path,
 				 command->usage);
-	if (args->n_rest == 0 && command->rest == REST_ARGS)
-		return error_set(err, ERR_BAD_REQUEST, "%s needs a command to run", command->path);
 	return 0;
 }
 

@@ -105,8 +105,9 @@ const struct command commands[] = {
 		.path = "vm exec",
 		.alias = "exec",
 		.summary = "run a command in a running VM",
-		.usage = "VM [--] COMMAND…",
-		.text = "Output comes as the command writes it, standard output and standard error "
+		.usage = "VM [[--] COMMAND…]",
+		.text = "Without a command the one of the VM's image is run.\n\n"
+			"Output comes as the command writes it, standard output and standard error "
 			"each on its own. The exit status is the command's own; 125 when it could "
 			"not be run, 128 + n when signal n ended it.\n\n"
 			"No shell is involved: for pipes and variables run sh -c '…'.\n\n"

@@ -172,6 +172,12 @@ class Cli(LifeTest):
             self.assertEqual(128 + number, process.wait(120))
             self.assertEqual(["a"], self.server.names())
 
+    def test_exec_without_a_command_runs_the_images_own(self):
+        """A shell, which finds nothing to read."""
+        config = self.server.must(200, "GET", "/images/mini")["config"]
+        self.assertIn("/sh", (config.get("entrypoint", []) + config["cmd"])[-1])
+        self.assertEqual("", self.run_cli("vm", "exec", "a"))
+
     def test_json_of_everything(self):
         document = json.loads(self.run_cli("vm", "logs", "--json", "a"))
         self.assertEqual("a", document["vm"])

@@ -75,7 +75,7 @@ static void bad_lines_are_refused_with_words(void **state)
 		{ "vm run --label =x", "'=x' is no KEY=VALUE" },
 		{ "vm run . hi", "unexpected argument 'hi'; a command goes behind '--'" },
 		{ "vm show", "vm show needs VM" },
-		{ "vm exec web", "vm exec needs a command to run" },
+		{ "vm exec", "vm exec needs VM" },
 		{ "doctor now", "unexpected argument 'now'" },
 	};
 	struct args args;
