@@ -239,6 +239,7 @@ static void the_server_is_found_in_order(void **state)
 	char *address = NULL;
 
 	(void)state;
+	/* NOLINTBEGIN(concurrency-mt-unsafe): one thread */
 	assert_int_equal(setenv("BANGER_SERVER", "http://127.0.0.1:1", 1), 0);
 	assert_int_equal(setenv("BANGER_HOME", "/nonexistent/env", 1), 0);
 	assert_int_equal(cli_find_server("/x.sock", "/h", &address, &err), 0);
@@ -251,6 +252,7 @@ static void the_server_is_found_in_order(void **state)
 	assert_string_equal(address, "http://127.0.0.1:1");
 	free(address);
 	assert_int_equal(unsetenv("BANGER_SERVER"), 0);
+	/* NOLINTEND(concurrency-mt-unsafe) */
 	assert_int_equal(cli_find_server(NULL, NULL, &address, &err), 0);
 	assert_string_equal(address, "/nonexistent/env/run/server.sock");
 	free(address);
