@@ -12,7 +12,7 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/fs.h"
 #include "lib/tar/header.h"
-#include "lib/tar/tar.h"
+#include "server/image/unpacker.h"
 
 enum { COPY_PIECE = 1 << 20, LINKS_MAX = 4 };
 
@@ -23,33 +23,20 @@ bool bundle_is_tar(int fd)
 	return pread(fd, &h, sizeof(h), 0) == (ssize_t)sizeof(h) && tar_checksum_fits(&h);
 }
 
-/* Without "./" in front and '/' behind. */
-static void keep_name(const struct tar_header *h, char ret_name[BUNDLE_NAME_MAX])
+static int add_member(struct bundle *b, const struct unpacker_piece *piece, struct error *err)
 {
-	char whole[BUNDLE_NAME_MAX + 8];
-	const char *name = whole;
-	size_t len;
+	struct unpack_listed *m, member;
+	struct stat st;
 
-	if (memcmp(h->magic, "ustar", 6) == 0 && h->prefix[0])
-		(void)snprintf(whole, sizeof(whole), "%.155s/%.100s", h->prefix, h->name);
-	else
-		(void)snprintf(whole, sizeof(whole), "%.100s", h->name);
-	while (str_has_prefix(name, "./"))
-		name += 2;
-	len = strnlen(name, BUNDLE_NAME_MAX - 1);
-	while (len > 0 && name[len - 1] == '/')
-		len--;
-	memcpy(ret_name, name, len);
-	ret_name[len] = '\0';
-}
-
-static int add_member(struct bundle *b, const struct tar_header *h, uint64_t at, uint64_t size,
-		      struct error *err)
-{
-	struct bundle_member *m;
-
-	if (h->type != '0' && h->type != '\0' && h->type != '2')
-		return 0;
+	if (fstat(b->fd, &st) < 0)
+		return error_errno(err, -errno, "read the archive");
+	if (piece->kind != UNPACK_MEMBER || piece->len != sizeof(member))
+		return unpacker_confused(err);
+	memcpy(&member, piece->bytes, sizeof(member));
+	member.name[sizeof(member.name) - 1] = '\0';
+	member.link[sizeof(member.link) - 1] = '\0';
+	if (member.at > (uint64_t)st.st_size || member.size > (uint64_t)st.st_size - member.at)
+		return unpacker_confused(err);
 	if (b->n == BUNDLE_MEMBERS_MAX)
 		return error_set(err, ERR_TOO_LARGE, "the archive has more than %d members",
 				 BUNDLE_MEMBERS_MAX);
@@ -57,51 +44,39 @@ static int add_member(struct bundle *b, const struct tar_header *h, uint64_t at,
 	if (!m)
 		return error_errno(err, -ENOMEM, "read the archive");
 	b->members = m;
-	m = &b->members[b->n++];
-	*m = (struct bundle_member){ .at = at, .size = size };
-	keep_name(h, m->name);
-	if (h->type == '2')
-		(void)snprintf(m->link, sizeof(m->link), "%.100s", h->link);
+	b->members[b->n++] = member;
 	return 0;
 }
 
-static int read_members(struct bundle *b, uint64_t end, struct error *err)
+static int read_members(struct bundle *b, const struct unpacker *u, struct error *err)
 {
-	for (uint64_t at = 0; at + TAR_BLOCK <= end;) {
-		struct tar_header h;
-		uint64_t size;
-		int r;
+	const struct unpack_job job = { .kind = UNPACK_LIST };
+	int r = unpacker_send(u, &job, sizeof(job), b->fd, err);
 
-		if (pread(b->fd, &h, sizeof(h), (off_t)at) != (ssize_t)sizeof(h))
-			return error_set(err, ERR_INVALID, "the archive is cut short");
-		if (h.name[0] == '\0')
-			return 0;
-		if (!tar_checksum_fits(&h) || !tar_get_number(h.size, sizeof(h.size), &size))
-			return error_set(err, ERR_INVALID, "the archive is damaged at byte %llu",
-					 (unsigned long long)at);
-		at += TAR_BLOCK;
-		if (h.type == '2' || h.type == '5')
-			size = 0;
-		if (size > end - at)
-			return error_set(err, ERR_INVALID, "the archive is cut short");
-		r = add_member(b, &h, at, size, err);
-		if (r < 0)
+	while (r == 0) {
+		struct unpacker_piece piece;
+
+		r = unpacker_piece(u, &piece, err);
+		if (r < 0 || piece.kind == UNPACK_END)
 			return r;
-		at += (size + TAR_BLOCK - 1) / TAR_BLOCK * TAR_BLOCK;
+		r = add_member(b, &piece, err);
 	}
-	return 0;
+	return r;
 }
 
-int bundle_open_tar(int fd, const char *tmp, struct bundle *ret_bundle, struct error *err)
+int bundle_open_tar(const struct image_paths *paths, int fd, struct op *op,
+		    struct bundle *ret_bundle, struct error *err)
 {
-	struct bundle b CLEANUP(bundle_done) = { .fd = fd, .tmp = tmp };
-	struct stat st;
+	struct bundle b CLEANUP(bundle_done) = { .fd = fd, .tmp = paths->cache };
+	struct unpacker u CLEANUP(unpacker_done) = UNPACKER_INIT;
 	int r;
 
 	b.members = calloc(1, sizeof(*b.members));
-	if (!b.members || fstat(fd, &st) < 0)
-		return error_errno(err, b.members ? -errno : -ENOMEM, "read the archive");
-	r = read_members(&b, (uint64_t)st.st_size, err);
+	if (!b.members)
+		return error_errno(err, -ENOMEM, "read the archive");
+	r = unpacker_start(paths, UNPACK_FILES, -1, op, &u, err);
+	if (r == 0)
+		r = read_members(&b, &u, err);
 	if (r < 0)
 		return r;
 	*ret_bundle = b;
@@ -122,7 +97,7 @@ void bundle_done(struct bundle *bundle)
 }
 
 /* The last of a name counts, as for who unpacks it. */
-static const struct bundle_member *find(const struct bundle *b, const char *name)
+static const struct unpack_listed *find(const struct bundle *b, const char *name)
 {
 	for (size_t i = b->n; i > 0; i--)
 		if (streq(b->members[i - 1].name, name))
@@ -131,9 +106,9 @@ static const struct bundle_member *find(const struct bundle *b, const char *name
 }
 
 /* "../<folder>/layer.tar", as older docker versions point from one layer to another. */
-static const struct bundle_member *follow(const struct bundle *b, const char *name)
+static const struct unpack_listed *follow(const struct bundle *b, const char *name)
 {
-	const struct bundle_member *m = find(b, name);
+	const struct unpack_listed *m = find(b, name);
 
 	for (int i = 0; m && m->link[0]; i++) {
 		const char *to = m->link;
@@ -153,7 +128,7 @@ bool bundle_has(const struct bundle *bundle, const char *name)
 			       : faccessat(bundle->fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-static int copy_out(const struct bundle *b, const struct bundle_member *m, int to)
+static int copy_out(const struct bundle *b, const struct unpack_listed *m, int to)
 {
 	autofree char *piece = malloc(COPY_PIECE);
 	uint64_t done = 0;
@@ -175,7 +150,7 @@ static int copy_out(const struct bundle *b, const struct bundle_member *m, int t
 
 int bundle_file(const struct bundle *bundle, const char *name, int *ret_fd, struct error *err)
 {
-	const struct bundle_member *m = bundle->members ? follow(bundle, name) : NULL;
+	const struct unpack_listed *m = bundle->members ? follow(bundle, name) : NULL;
 	autoclose int fd = -1;
 	int r;
 

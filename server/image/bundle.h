@@ -1,28 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Files by name, in a folder or in a plain tar archive that is a folder packed up: what an OCI
- * image layout and a docker archive are. Of the archive only the headers of its members are read
- * here, to find them; what is in them is for others.
+ * image layout and a docker archive are. banger-unpack says where in the archive they lie; what is
+ * in them is for others.
  */
 #pragma once
 
 #include <stdint.h>
 
 #include "lib/base/error.h"
+#include "server/image/image.h"
+#include "server/unpack/wire.h"
 
-enum { BUNDLE_NAME_MAX = 256, BUNDLE_MEMBERS_MAX = 4096 };
-
-struct bundle_member {
-	char name[BUNDLE_NAME_MAX];
-	char link[128]; /* a symbolic link's target; "": a file */
-	uint64_t at;
-	uint64_t size;
-};
+enum { BUNDLE_MEMBERS_MAX = 4096 };
 
 struct bundle {
 	int fd;                        /* of the folder or of the archive */
 	const char *tmp;               /* borrowed: a folder for what is taken out of an archive */
-	struct bundle_member *members; /* NULL: a folder */
+	struct unpack_listed *members; /* NULL: a folder */
 	size_t n;
 };
 
@@ -30,8 +25,9 @@ struct bundle {
 
 /* True when the file starts as a plain tar archive does. */
 bool bundle_is_tar(int fd);
-/* Take over `fd`, also on failure. `tmp` is a folder on a disk with room. */
-int bundle_open_tar(int fd, const char *tmp, struct bundle *ret_bundle, struct error *err) MUST_USE;
+/* Take over `fd`, also on failure. `paths` must live as long as the bundle. */
+int bundle_open_tar(const struct image_paths *paths, int fd, struct op *op,
+		    struct bundle *ret_bundle, struct error *err) MUST_USE;
 void bundle_open_folder(int fd, struct bundle *ret_bundle);
 void bundle_done(struct bundle *bundle);
 

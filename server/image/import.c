@@ -262,8 +262,8 @@ static bool packed(int fd)
 	       (memcmp(first, gzip, sizeof(gzip)) == 0 || memcmp(first, zstd, sizeof(zstd)) == 0);
 }
 
-static int open_archive(struct layout *l, int fd, const char *tmp, json_t **ret_config,
-			struct error *err)
+static int open_archive(const struct image_paths *paths, int fd, struct op *op, struct layout *l,
+			json_t **ret_config, struct error *err)
 {
 	int copy = bundle_is_tar(fd) ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
 	struct error no_bundle = ERROR_INIT;
@@ -274,7 +274,7 @@ static int open_archive(struct layout *l, int fd, const char *tmp, json_t **ret_
 				 "neither a squashfs nor a tar archive, be it plain or packed with "
 				 "gzip or zstd");
 	/* A root file system may have more members than a bundle; then it is none. */
-	if (copy >= 0 && bundle_open_tar(copy, tmp, &l->bundle, &no_bundle) == 0) {
+	if (copy >= 0 && bundle_open_tar(paths, copy, op, &l->bundle, &no_bundle) == 0) {
 		if (bundle_has(&l->bundle, "index.json") && bundle_has(&l->bundle, "oci-layout"))
 			return open_layout(l, ret_config, err);
 		if (bundle_has(&l->bundle, "manifest.json"))
@@ -307,7 +307,7 @@ static int open_source(const struct image_paths *paths, const char *path, struct
 	if (!S_ISREG(st.st_mode))
 		return error_set(err, ERR_INVALID, "%s is neither a file nor a folder", path);
 	if (!register_is_squashfs(fd))
-		return open_archive(l, take_fd(&fd), paths->cache, ret_config, err);
+		return open_archive(paths, take_fd(&fd), op, l, ret_config, err);
 	l->squashfs = take_fd(&fd);
 	*ret_config = json_object();
 	return *ret_config ? 0 : error_errno(err, -ENOMEM, "import");

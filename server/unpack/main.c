@@ -17,6 +17,7 @@
 #include "lib/base/passing.h"
 #include "server/unpack/confine.h"
 #include "server/unpack/files.h"
+#include "server/unpack/members.h"
 #include "server/unpack/unpack.h"
 #include "server/unpack/wire.h"
 
@@ -131,6 +132,14 @@ static int on_bytes(void *data, const void *bytes, size_t len, struct error *err
 	return r < 0 ? error_errno(err, r, "hand over a file") : 0;
 }
 
+static int on_listed(void *data, const struct unpack_listed *member, struct error *err)
+{
+	int r = send_piece(UNPACK_MEMBER, ERR_NONE, member, sizeof(*member));
+
+	(void)data;
+	return r < 0 ? error_errno(err, r, "tell of a file") : 0;
+}
+
 static int run_job(const struct unpack_job *job, int fd, struct error *err)
 {
 	static const struct files_sink sink = { .member = on_member, .bytes = on_bytes };
@@ -142,6 +151,8 @@ static int run_job(const struct unpack_job *job, int fd, struct error *err)
 		return files_package(fd, &sink, NULL, err);
 	if (fd >= 0 && job->kind == UNPACK_PLAIN)
 		return files_plain(fd, &range, &sink, NULL, err);
+	if (fd >= 0 && job->kind == UNPACK_LIST)
+		return members_list(fd, on_listed, NULL, err);
 	return error_set(err, ERR_INTERNAL, "a job that is none");
 }
 

@@ -48,6 +48,17 @@ struct unpack_report {
 enum unpack_job_kind {
 	UNPACK_PACKAGE = 1, /* the files of a Debian package: files_package() */
 	UNPACK_PLAIN,       /* what a file holds, decompressed: files_plain() */
+	UNPACK_LIST,        /* where the members of a tar archive lie: members_list() */
+};
+
+enum { UNPACK_LISTED_NAME_MAX = 256, UNPACK_LISTED_LINK_MAX = 128 };
+
+/* What follows an UNPACK_MEMBER that answers UNPACK_LIST; the texts are ended by a NUL. */
+struct unpack_listed {
+	uint64_t at; /* of its content, in the archive */
+	uint64_t size;
+	char name[UNPACK_LISTED_NAME_MAX];
+	char link[UNPACK_LISTED_LINK_MAX]; /* a symbolic link's target; "": a file */
 };
 
 struct unpack_job {
@@ -59,10 +70,11 @@ struct unpack_job {
 };
 
 enum unpack_piece_kind {
-	UNPACK_MEMBER = 1, /* a file begins: its name, not ended by a NUL */
-	UNPACK_BYTES,      /* more of its content */
-	UNPACK_END,        /* of the job */
-	UNPACK_REFUSED,    /* of the job: the reason in words */
+	UNPACK_MEMBER =
+		1,      /* a file begins: its name, not ended by a NUL; or struct unpack_listed */
+	UNPACK_BYTES,   /* more of its content */
+	UNPACK_END,     /* of the job */
+	UNPACK_REFUSED, /* of the job: the reason in words */
 };
 
 /* Followed by at most UNPACK_PIECE_MAX bytes. */
