@@ -206,6 +206,24 @@ int write_all(int fd, const void *data, size_t len)
 	return 0;
 }
 
+int open_unnamed(const char *path)
+{
+	int fd = open(path, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	char name[PATH_MAX];
+	int r;
+
+	if (fd >= 0 || errno != EOPNOTSUPP)
+		return fd < 0 ? -errno : fd;
+	r = snprintf(name, sizeof(name), "%s/unnamed.XXXXXX", path);
+	if (r < 0 || (size_t)r >= sizeof(name))
+		return -ENAMETOOLONG;
+	fd = mkostemp(name, O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	(void)unlink(name);
+	return fd;
+}
+
 int write_file_at(int dir_fd, const char *path, const void *data, size_t len, mode_t mode)
 {
 	autoclose int fd = -1;

@@ -35,6 +35,13 @@ int read_file_at(int dir_fd, const char *path, size_t max, char **ret_data,
  */
 int read_file(const char *path, size_t max, char **ret_data, size_t *ret_len) MUST_USE;
 
+/*
+ * A new file without a name in the folder `path`, to read and write: it is gone when the last
+ * descriptor is closed. Also where the file system has no O_TMPFILE (NFS, overlayfs before Linux
+ * 6.3).
+ */
+int open_unnamed(const char *path) MUST_USE;
+
 /* Replaces a file atomically and durably: temporary file, fsync, rename, fsync of the folder. */
 int write_file_at(int dir_fd, const char *path, const void *data, size_t len, mode_t mode) MUST_USE;
 

@@ -157,8 +157,8 @@ int bundle_file(const struct bundle *bundle, const char *name, int *ret_fd, stru
 	if (!bundle->members) {
 		fd = open_regular_beneath(bundle->fd, name, O_RDONLY, 0);
 	} else if (m) {
-		fd = open(bundle->tmp, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-		r = fd < 0 ? -errno : copy_out(bundle, m, fd);
+		fd = open_unnamed(bundle->tmp);
+		r = fd < 0 ? fd : copy_out(bundle, m, fd);
 		if (r < 0)
 			return error_errno(err, r, "take %.200s out of the archive", name);
 	}

@@ -151,8 +151,8 @@ static int take_file(const struct image_paths *paths, const char *path, int *ret
 	cache = open_dir_create(paths->cache, 0700);
 	if (cache < 0)
 		return error_errno(err, cache, "open %s", paths->cache);
-	to = openat(cache, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	r = to < 0 ? -errno : copy_sparse(from, to);
+	to = open_unnamed(paths->cache);
+	r = to < 0 ? to : copy_sparse(from, to);
 	if (r < 0)
 		return error_errno(err, r, "copy it");
 	*ret_fd = take_fd(&to);

@@ -140,13 +140,13 @@ int register_root(const struct image_paths *paths, int folder_fd, struct op *op,
 {
 	autofree char *program = path_join(paths->libexec, PROGRAM);
 	const char *const argv[] = { program, "root", NULL };
-	autoclose int out = open(paths->cache, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	autoclose int out = open_unnamed(paths->cache);
 	struct packing packing = { .op = op, .fd = out };
 	struct task task = TASK_INIT;
 	int r;
 
 	if (!program || out < 0)
-		return error_errno(err, program ? -errno : -ENOMEM, "pack the folder");
+		return error_errno(err, program ? out : -ENOMEM, "pack the folder");
 	op_stage(op, "pack");
 	task.argv = argv;
 	task.stdin_fd = folder_fd;

@@ -272,9 +272,9 @@ static int run_promote(struct op *op, void *data, struct error *err)
 	int r;
 
 	p->vm.op = op;
-	tar = open(p->vm.vms->c.cache_dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	tar = open_unnamed(p->vm.vms->c.cache_dir);
 	if (tar < 0)
-		return error_errno(err, -errno, "make a file in %s", p->vm.vms->c.cache_dir);
+		return error_errno(err, tar, "make a file in %s", p->vm.vms->c.cache_dir);
 	r = copy_disk(p, err);
 	if (r == 0)
 		r = unseen_boot(&p->vm, err);
