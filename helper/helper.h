@@ -155,6 +155,9 @@ extern const char nft_rules[];
 /* A guest's NFT_GUEST_ELEMENTS; `flags` of enum helper_tap_flags. */
 void nft_guest(const struct config *config, const char *tap, uint32_t address, bool on,
 	       unsigned int flags, struct nft_element *ret);
+/* Where somebody has flushed the tables that this helper made: they are made anew, without guests.
+ */
+void rules_mend(struct helper *h);
 /* Its NFT_NAT_ELEMENTS. */
 void nft_nat(const struct config *config, uint32_t address, bool on, struct nft_element *ret);
 /* The address that a kernel makes of a hardware address (RFC 4291, appendix A). */

@@ -7,6 +7,7 @@
 #include "helper/helper.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/fs.h"
+#include "lib/base/log.h"
 
 #define NFT        "/usr/sbin/nft"
 #define RESOLVECTL "/usr/bin/resolvectl"
@@ -28,13 +29,26 @@ static bool rules_stand(const struct helper *h)
 	return h->rules && h->sys->elements(none, ARRAY_SIZE(none)) == 0;
 }
 
-int run_bridge_ensure(struct helper *h, struct call *call)
+static int ensure_rules(struct helper *h)
 {
 	static const char *const argv[] = { NFT, "-f", "-", NULL };
+
+	return rules_stand(h) ? 0 : h->sys->run(argv, nft_rules);
+}
+
+void rules_mend(struct helper *h)
+{
+	if (h->rules && !rules_stand(h))
+		log_warn("the packet filter was flushed: guests that run are cut off (errno %d)",
+			 -ensure_rules(h));
+}
+
+int run_bridge_ensure(struct helper *h, struct call *call)
+{
 	int r = h->sys->bridge(h->config);
 
-	if (r == 0 && !rules_stand(h))
-		r = h->sys->run(argv, nft_rules);
+	if (r == 0)
+		r = ensure_rules(h);
 	if (r < 0)
 		return r;
 	h->rules = true;

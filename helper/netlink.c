@@ -58,6 +58,34 @@ static int talk_filter(const void *buf, size_t size)
 	return talk(sock, buf, size);
 }
 
+int netlink_watch(void)
+{
+	const struct sockaddr_nl addr = { .nl_family = AF_NETLINK,
+					  .nl_groups = 1 << (NFNLGRP_NFTABLES - 1) };
+	autoclose int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+
+	if (fd < 0 || bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0)
+		return -errno;
+	return take_fd(&fd);
+}
+
+bool netlink_table_gone(int watch_fd)
+{
+	static _Alignas(struct nlmsghdr) char buf[REPLY_MAX];
+	bool gone = false;
+	ssize_t n;
+
+	while ((n = recv(watch_fd, buf, sizeof(buf), MSG_DONTWAIT)) > 0) {
+		int left = (int)n;
+
+		for (const struct nlmsghdr *head = (const void *)buf; mnl_nlmsg_ok(head, left);
+		     head = mnl_nlmsg_next(head, &left))
+			gone |= head->nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELTABLE);
+	}
+	/* More than could be kept for us. */
+	return gone || errno == ENOBUFS;
+}
+
 static struct nlmsghdr *begin(void *buf, unsigned int type, unsigned int flags)
 {
 	struct nlmsghdr *head = mnl_nlmsg_put_header(buf);

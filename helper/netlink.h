@@ -18,5 +18,10 @@ int netlink_port(unsigned int ifindex, bool isolated) MUST_USE;
 /* Absent is success. */
 int netlink_link_delete(const char *name);
 
+/* A descriptor that becomes readable when the packet filter changes. */
+int netlink_watch(void) MUST_USE;
+/* Reads what there is: true when it may be that a table went. */
+bool netlink_table_gone(int watch_fd);
+
 /* `n` up to NFT_GUEST_ELEMENTS, in one transaction; -ENOENT: nft_rules are not in force. */
 int netlink_elements(const struct nft_element *elements, size_t n) MUST_USE;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "helper/helper.h"
+#include "helper/netlink.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
@@ -126,9 +127,12 @@ int server_receive(struct helper *h, int fd)
 	return send_reply(fd, &request.head, &call, r);
 }
 
+/* What is polled: these, then the connections. */
+enum { SIGNALS, LISTENER, FILTER, FIRST };
+
 struct connections {
-	struct pollfd p[2 + CONNECTIONS_MAX]; /* signals, listening socket, connections */
-	int64_t since_us[2 + CONNECTIONS_MAX];
+	struct pollfd p[FIRST + CONNECTIONS_MAX];
+	int64_t since_us[FIRST + CONNECTIONS_MAX];
 	size_t n;
 };
 
@@ -160,7 +164,7 @@ static int drop_idle(struct connections *c)
 	int64_t now = clock_mono_us();
 	int64_t next = -1;
 
-	for (size_t i = c->n; i-- > 2;) {
+	for (size_t i = c->n; i-- > FIRST;) {
 		int64_t left = c->since_us[i] + IDLE_US - now;
 
 		if (left <= 0)
@@ -191,34 +195,40 @@ static bool read_signal(int fd)
 
 int server_run(struct helper *h, int listen_fd, int signal_fd)
 {
-	struct connections c = { .n = 2 };
+	autoclose int watch_fd = netlink_watch();
+	struct connections c = { .n = FIRST };
 
-	c.p[0] = (struct pollfd){ .fd = signal_fd, .events = POLLIN };
+	if (watch_fd < 0)
+		log_warn("changes of the packet filter are not seen: errno %d", -watch_fd);
+	c.p[SIGNALS] = (struct pollfd){ .fd = signal_fd, .events = POLLIN };
+	c.p[FILTER] = (struct pollfd){ .fd = watch_fd, .events = POLLIN };
 	for (;;) {
 		int timeout_ms = drop_idle(&c);
 
 		/* Full: others wait in the backlog. */
-		c.p[1] = (struct pollfd){ .fd = c.n < ARRAY_SIZE(c.p) ? listen_fd : -1,
-					  .events = POLLIN };
+		c.p[LISTENER] = (struct pollfd){ .fd = c.n < ARRAY_SIZE(c.p) ? listen_fd : -1,
+						 .events = POLLIN };
 		if (poll(c.p, c.n, timeout_ms) < 0) {
 			if (errno == EINTR)
 				continue;
 			return -errno;
 		}
-		if (c.p[0].revents && read_signal(signal_fd))
+		if (c.p[SIGNALS].revents && read_signal(signal_fd))
 			break;
-		for (size_t i = c.n; i-- > 2;) {
+		if (c.p[FILTER].revents && netlink_table_gone(watch_fd))
+			rules_mend(h);
+		for (size_t i = c.n; i-- > FIRST;) {
 			if (!c.p[i].revents)
 				continue;
 			c.since_us[i] = clock_mono_us();
-			h->connections = (uint32_t)(c.n - 2);
+			h->connections = (uint32_t)(c.n - FIRST);
 			if (server_receive(h, c.p[i].fd) < 0)
 				drop(&c, i);
 		}
-		if (c.p[1].revents)
+		if (c.p[LISTENER].revents)
 			accept_one(h, &c, listen_fd);
 	}
-	while (c.n > 2)
+	while (c.n > FIRST)
 		drop(&c, c.n - 1);
 	return 0;
 }

@@ -346,6 +346,39 @@ def test_isolation(client, a, b):
         check("deleted", delete(client, n))
 
 
+def flush_rules(client, helper, before_links, before_rules):
+    """Somebody loads a packet filter of their own, which begins with "flush ruleset"."""
+    guest = create(client, 7, NAT)
+    guest.ip(icmp_echo(guest.address, GATEWAY))
+    check("the gateway answers", guest.wait(has(b"ping")))
+    run("nft", "flush", "ruleset")
+    for _ in range(1000):
+        if rules() == before_rules:
+            break
+        time.sleep(0.01)
+    check("the rules are made anew at once", rules() == before_rules)
+    guest.ip(icmp_echo(guest.address, GATEWAY))
+    check("a guest that runs is cut off", not guest.wait(has(b"ping"), 0.3))
+    os.close(guest.fd)
+    check("until it is made anew", delete(client, 7) and links() == before_links)
+    guest = create(client, 7)
+    guest.ip(icmp_echo(guest.address, GATEWAY))
+    check("which it is", guest.wait(has(b"ping")))
+    os.close(guest.fd)
+    check("deleted once more", delete(client, 7))
+    # A helper that has not made them leaves it to bridge.ensure.
+    helper.kill()
+    helper.start()
+    client = helper.client()
+    run("nft", "flush", "ruleset")
+    reply = client.call("tap.create", net_body(vm(1), SUBNET + 17))
+    check("no tap where somebody has flushed the rules", reply.reason == "no-bridge" and links() == before_links)
+    check("its deletion is fine", delete(client, 1) and nat(client, 1, False))
+    check("no NAT either", client.call("nat.ensure", net_body(vm(1), SUBNET + 17)).reason == "no-bridge")
+    check("bridge.ensure makes them anew", client.call("bridge.ensure").result == 0 and rules() == before_rules)
+    return client
+
+
 def test_end(helper, client, before_links, before_rules):
     reply = client.call("tap.create", net_body(vm(1), SUBNET + 17))
     check("a tap that is there is not handed out again", reply.reason == "busy")
@@ -379,12 +412,8 @@ def test_end(helper, client, before_links, before_rules):
     subprocess.run(["nft", "-f", "-"], input="add element bridge banger guest4 {" + many + "}", text=True, check=True)
     reply = client.call("tap.create", net_body(vm(1), SUBNET + 17))
     check("what is made and never taken away has an end", reply.reason == "host" and links() == before_links)
-    run("nft", "flush", "ruleset")
-    reply = client.call("tap.create", net_body(vm(1), SUBNET + 17))
-    check("no tap where somebody has flushed the rules", reply.reason == "no-bridge" and links() == before_links)
-    check("its deletion is fine", delete(client, 1) and nat(client, 1, False))
-    check("no NAT either", client.call("nat.ensure", net_body(vm(1), SUBNET + 17)).reason == "no-bridge")
-    check("bridge.ensure makes them anew", client.call("bridge.ensure").result == 0 and rules() == before_rules)
+    run("nft", "flush", "set", "bridge", "banger", "guest4")
+    client = flush_rules(client, helper, before_links, before_rules)
     with open("/proc/sys/net/ipv4/ip_forward", "w", encoding="ascii") as f:
         f.write("0")
     check("no NAT without forwarding",
