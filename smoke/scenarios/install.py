@@ -23,7 +23,9 @@ PRIVILEGED = "mount,umount2,setuid,setgid,setresuid,setresgid,setgroups,chown,fc
 
 def system_packages(build):
     """What the guest needs to run our programs, by name."""
-    programs = [os.path.join(build, p) for p in ("server/banger-server", "helper/banger-helper", "cli/banger", "bench/banger-stub-vmm")]
+    programs = [os.path.join(build, p) for p in ("server/banger-server", "server/banger-unpack", "server/banger-archive",
+                                                 "server/banger-netgate", "helper/banger-helper", "cli/banger",
+                                                 "bench/banger-stub-vmm")]
     out = subprocess.run(["ldd", *programs], capture_output=True, text=True, check=True).stdout
     paths = {os.path.realpath(w) for line in out.splitlines() for w in line.split() if w.startswith("/") and ".so" in w}
     found = subprocess.run(["dpkg", "-S", *sorted(paths)], capture_output=True, text=True, check=False).stdout
