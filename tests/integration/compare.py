@@ -151,15 +151,23 @@ class Compare(LifeTest):
         layout = Layout(f"{self.work}/{name}")
         layout.save([layout.image(layers)])
         self.put(name, layout)
-        theirs, ours = f"{self.work}/{name}-umoci", f"{self.work}/{name}-ours"
         if any(one[1] == "zstd" for one in layers if isinstance(one, tuple)):
             # umoci does not know them: it is given the same layers in another wrapping.
             layout = Layout(f"{self.work}/{name}-gzip")
             layout.save([layout.image([(one[0], "gzip") if isinstance(one, tuple) else one for one in layers])])
-        run("umoci", "unpack", "--image", f"{layout.path}:t", theirs)
         begun = time.monotonic()
         image = self.server.must(201, "POST", "/images", {"pull": f"{self.host}/{name}:1", "name": name}, wait=300)
         took = time.monotonic() - begun
+        n = self.same_files(name, layout, image, unlike)
+        print(f"{name}: {n} files are the same; pulled in {took:.1f} s", file=sys.stderr)
+        if vm:
+            self.server.create(name, image=name, boot="cold")
+            self.assertEqual("ok\n", self.server.run(name, "echo", "ok"))
+
+    def same_files(self, name, layout, image, unlike=()):
+        """What umoci makes of the layout and what the server has made are the same; how many there are."""
+        theirs, ours = f"{self.work}/{name}-umoci", f"{self.work}/{name}-ours"
+        run("umoci", "unpack", "--image", f"{layout.path}:t", theirs)
         squashfs = f"{self.home}/state/images/{image['digest'].replace(':', '-')}/root.squashfs"
         run("unsquashfs", "-q", "-n", "-x", "-d", ours, squashfs)
         one, two = describe(f"{theirs}/rootfs"), describe(ours)
@@ -170,12 +178,9 @@ class Compare(LifeTest):
         for path, what in one.items():
             if path != b".":
                 self.assertEqual(what, two[path], path)
-        print(f"{name}: {len(one)} files are the same; pulled in {took:.1f} s", file=sys.stderr)
-        if vm:
-            self.server.create(name, image=name, boot="cold")
-            self.assertEqual("ok\n", self.server.run(name, "echo", "ok"))
         shutil.rmtree(theirs)
         shutil.rmtree(ours)
+        return len(one)
 
     def test_a_busybox_root(self):
         self.compare("busybox", [busybox(folder("home/ann", uid=1000, gid=1000), member("home/ann/x", b"1", uid=1000))],
@@ -236,13 +241,17 @@ class Compare(LifeTest):
 
     def test_an_index_of_several_machines(self):
         layout = Layout(f"{self.work}/multi")
-        entries = {arch: layout.image([layer(member(arch, b"1"))], arch) for arch in ("arm64", "amd64", "s390x")}
+        layers = {arch: [layer(member(arch, b"1"), member("of", arch.encode()))] for arch in ("arm64", "amd64", "s390x")}
+        entries = {arch: layout.image(what, arch) for arch, what in layers.items()}
         index = json.dumps({"schemaVersion": 2, "mediaType": f"{OCI}.index.v1+json", "manifests": [
             {**d, "platform": {"os": "linux", "architecture": arch}} for arch, d in entries.items()]}).encode()
         layout.save([layout.blob(index, f"{OCI}.index.v1+json")])
         self.put("multi", layout)
         image = self.server.must(201, "POST", "/images", {"pull": f"{self.host}/multi:1"}, wait=60)
         self.assertTrue(image["source"].endswith(entries["amd64"]["digest"]), image)
+        one = Layout(f"{self.work}/multi-amd64")
+        one.save([one.image(layers["amd64"])])
+        self.assertEqual(3, self.same_files("multi", one, image))
 
 
 if __name__ == "__main__":
