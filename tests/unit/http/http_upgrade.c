@@ -41,6 +41,8 @@ static struct upload {
 	unsigned int calls;
 } up;
 
+static atomic_int upload_calls; /* of all uploads */
+
 static void upload_over(void)
 {
 	loop_timer_free(up.timer);
@@ -59,6 +61,7 @@ static size_t upload_data(void *data, const void *bytes, size_t len)
 	size_t n = len > 30000 ? 30000 : len;
 
 	(void)data;
+	(void)atomic_fetch_add(&upload_calls, 1);
 	if (++up.calls % 3 == 0) {
 		loop_timer_set(up.timer, 1000);
 		n /= 2;
@@ -269,11 +272,12 @@ static void test_upload_gone(void **state)
 {
 	static const char request[] =
 		"PUT /files/x HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc";
+	int before = atomic_load(&upload_calls);
 	int fd = connect_unix();
 
 	(void)state;
 	assert_int_equal(send(fd, request, strlen(request), 0), strlen(request));
-	(void)usleep(50000);
+	wait_for(&upload_calls, before + 1);
 	(void)close(fd);
 	wait_for(&fx.gone, 1);
 	EXPECT(200, "ok", .path = "/healthz");
