@@ -245,9 +245,9 @@ class Test:
         expect(reply.status == 201, "the VM was not created", reply.body.decode())
         return body["name"]
 
-    def execute(self, vm, *argv):
+    def execute(self, vm, *argv, timeout=180):
         """Standard output of a command in a VM, stripped."""
-        return self.ok("vm", "exec", vm, "--", *argv).strip()
+        return self.ok("vm", "exec", vm, "--", *argv, timeout=timeout).strip()
 
     def wait_for(self, what, condition, seconds=60):
         deadline = time.monotonic() + seconds

@@ -65,7 +65,7 @@ def install(t, vm, build):
     t.ok("cp", root, f"{vm}:/root/")
     t.execute(vm, "sh", "-c", "until systemctl is-system-running | grep -Eq 'running|degraded'; do sleep 0.5; done")
     t.execute(vm, "useradd", "--create-home", "ann")
-    t.execute(vm, "/root/install/deploy/install", "--owner", "ann", "--from", "/root/install/tree")
+    t.execute(vm, "/root/install/deploy/install", "--owner", "ann", "--from", "/root/install/tree", timeout=500)
 
 
 def check_promises(t, vm):
