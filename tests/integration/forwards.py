@@ -122,8 +122,9 @@ class Forwards(LifeTest):
 
     def test_nobody_listens(self):
         port = self.forward(9)["host_port"]
-        sock = self.connect(port)
+        # At any moment, that of the connection too.
         with self.assertRaises(ConnectionResetError):
+            sock = self.connect(port)
             sock.sendall(b"x")
             while sock.recv(100):
                 pass
