@@ -4,6 +4,7 @@
 import glob
 import os
 import re
+import shutil
 
 from smoke.harness import GLOBAL, Skip, expect, scenario
 
@@ -21,7 +22,10 @@ def run_page(t, path):
     env = dict(t.server.env, SOCK=t.server.socket)
     env["PATH"] = ":".join([os.path.dirname(t.server.banger), os.path.dirname(t.server.binary), env["PATH"]])
     script = "set -euo pipefail\n" + "\n".join(blocks(path))
-    result = t.run(["bash", "-c", script], env=env, timeout=400, cwd=env["HOME"])
+    folder = os.path.join(env["HOME"], "page")
+    shutil.rmtree(folder, ignore_errors=True)  # of an earlier run
+    os.makedirs(folder)
+    result = t.run(["bash", "-c", script], env=env, timeout=400, cwd=folder)
     expect(result.status == 0, f"{os.path.relpath(path, ROOT)} does not run", result)
     return result
 
