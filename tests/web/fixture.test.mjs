@@ -108,12 +108,14 @@ describe("the dashboard", { skip: built ? false : "web/dist is not built", timeo
 		await page.getByText(/^24 VMs$/).waitFor();
 		await page.goto(`${fixture.url}/#/create`);
 		await page.getByText("Loading the page").waitFor();
-		assert.equal(held.length, 1);
-		await held[0].abort();
+		/* the page that was there before may have asked too */
+		const asked = held.length;
+		assert.ok(asked >= 1);
+		for (const route of held) await route.abort();
 		/* when it could not be had it is asked for again once the server is back */
 		await page.evaluate(() => dispatchEvent(new Event("online")));
-		while (held.length < 2) await page.waitForTimeout(50);
-		await held[1].continue();
+		while (held.length === asked) await page.waitForTimeout(50);
+		await held.at(-1).continue();
 		await page.getByLabel("Name", { exact: true }).fill("No Such Name");
 		await page.getByText("Use 1 to 63 lower-case letters").waitFor();
 		await context.close();
