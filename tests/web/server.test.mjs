@@ -273,8 +273,10 @@ describe("the dashboard on the real server", { skip: haveServer ? false : "bange
 		assert.equal(await page.locator(".label.current").count(), 1);
 		await page.getByRole("button", { name: "Actions for before" }).click();
 		await page.getByRole("menuitem", { name: "Put first back to it" }).click();
+		const restores = async () => (await server.api("GET", "/operations?limit=1000")).body.items.filter((op) => op.kind === "vm.restore" && op.state === "succeeded").length;
+		const earlier = await restores();
 		await page.getByRole("button", { name: "Put it back" }).click();
-		await until(async () => (await server.api("GET", "/operations")).body.items.some((op) => op.kind === "vm.restore" && op.state === "succeeded"));
+		await until(async () => (await restores()) > earlier);
 		await state("running").waitFor(WAIT);
 		assert.equal(await inGuest(server, "cat /root/note"), "one");
 		await current("before").waitFor(WAIT);
