@@ -38,9 +38,12 @@ static int ensure_rules(struct helper *h)
 
 void rules_mend(struct helper *h)
 {
-	if (h->rules && !rules_stand(h))
-		log_warn("the packet filter was flushed: guests that run are cut off (errno %d)",
-			 -ensure_rules(h));
+	int r;
+
+	if (!h->rules || rules_stand(h))
+		return;
+	r = ensure_rules(h);
+	log_warn("the packet filter was flushed: guests that run are cut off (errno %d)", -r);
 }
 
 int run_bridge_ensure(struct helper *h, struct call *call)

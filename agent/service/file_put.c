@@ -181,10 +181,12 @@ static int open_beside(struct writing *w)
 		w->gid = w->gid == (gid_t)-1 ? st.st_gid : w->gid;
 	}
 	/* Not longer than the longest name: that of the file may be. */
-	(void)snprintf(w->temporary, sizeof(w->temporary), "%.*s/.banger-%u",
-		       (int)(strrchr(w->path, '/') - w->path), w->path, ++counter);
-	(void)unlink(w->temporary);
-	w->fd = open(w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+	do {
+		(void)snprintf(w->temporary, sizeof(w->temporary), "%.*s/.banger-%u",
+			       (int)(strrchr(w->path, '/') - w->path), w->path, ++counter);
+		w->fd = open(w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+			     0644);
+	} while (w->fd < 0 && errno == EEXIST);
 	return w->fd < 0 ? -errno : 0;
 }
 

@@ -71,6 +71,12 @@ class Files(LifeTest):
         self.put("root/large", bytes(5 << 20))
         self.assertEqual(str(5 << 20), self.server.raw("HEAD", "/vms/a/files/root/large").headers["Content-Length"])
 
+    def test_what_is_beside_a_file_is_left_alone(self):
+        """Names like those that a file has until it is whole are anybody's."""
+        self.server.run("a", "sh", "-c", "mkdir /root/d && cd /root/d && for i in $(seq 200); do echo $i >.banger-$i; done")
+        self.put("root/d/file", b"whole")
+        self.assertEqual("200\nwhole", self.server.run("a", "sh", "-c", "cd /root/d; cat .banger-* | wc -l; cat file"))
+
     def test_a_client_that_has_it_gets_no_bytes(self):
         self.put("root/seen", b"one")
         tag = self.get("root/seen").headers["ETag"]

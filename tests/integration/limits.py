@@ -4,27 +4,15 @@ was delegated to it; its VMs' monitor is a stub."""
 import io
 import json
 import os
-import re
 import shutil
-import subprocess
 import tarfile
 import unittest
 
-from harness import AGENT, BASE, SERVER, LifeTest, wait_until
+from harness import AGENT, BASE, SERVER, LifeTest, wait_until, with_libraries
 
 CLI, STUB, DELEGATE = (os.environ[name] for name in ("BANGER_CLI", "BANGER_STUB_VMM", "BANGER_DELEGATE"))
 CGROUP = "/sys/fs/cgroup/banger.service"
 MIB = 1 << 20
-
-
-def libraries(*programs):
-    """What these need beside themselves, as path in the guest and file here."""
-    found = {}
-    for program in programs:
-        listed = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
-        for path in re.findall(r"(?:=> |^\s)(/\S+) \(", listed, re.M):
-            found[path] = os.path.realpath(path)
-    return found
 
 
 class Limits(LifeTest):
@@ -50,7 +38,9 @@ class Limits(LifeTest):
             programs = {"root/bin/banger-server": SERVER, "root/bin/banger-agent": AGENT, "root/bin/banger": CLI,
                         "root/bin/banger-delegate": DELEGATE, "usr/bin/qemu-system-x86_64": STUB,
                         "usr/sbin/mke2fs": mke2fs}
-            for target, file in {**programs, **libraries(SERVER, CLI, DELEGATE, STUB, mke2fs)}.items():
+            own = (SERVER, CLI, DELEGATE, STUB, mke2fs)
+            libraries = {path: os.path.realpath(path) for path in with_libraries(*own) if path not in own}
+            for target, file in {**programs, **libraries}.items():
                 tar.add(file, target.lstrip("/"))
         return data.getvalue()
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """ssh into guests through the guest link: OpenSSH on both sides, keys known to each other before the first connection."""
 import os
-import re
 import shlex
 import shutil
 import subprocess
@@ -32,20 +31,10 @@ class Ssh(LifeTest):
 
     def give_sshd(self, vm):
         """The host's own OpenSSH with its libraries; the image mini has none."""
-        root = f"{self.home}/sshd-root"
-        shutil.rmtree(root, ignore_errors=True)
-        files = {SSHD, KEYGEN}
-        for program in (SSHD, KEYGEN):
-            done = self.run_in(["ldd", program])
-            files |= set(re.findall(r"(/\S+) \(0x", done.stdout.decode()))
-        for file in files:
-            os.makedirs(os.path.dirname(root + file), exist_ok=True)
-            shutil.copy2(os.path.realpath(file), root + file)
-        os.makedirs(f"{root}/etc/ssh")
-        with open(f"{root}/etc/ssh/sshd_config", "w", encoding="utf-8") as f:
-            f.write("PasswordAuthentication no\nHostKey /etc/ssh/ssh_host_ed25519_key\n")
-        for part in os.listdir(root):
-            self.cli("cp", f"{root}/{part}/.", f"{vm}:/{part}")
+        self.server.give(vm, SSHD, KEYGEN)
+        self.server.must(204, "PUT", f"/vms/{vm}/files/etc/ssh/sshd_config?parents=true",
+                         b"PasswordAuthentication no\nHostKey /etc/ssh/ssh_host_ed25519_key\n",
+                         headers={"Content-Type": "application/octet-stream"})
         self.cli("vm", "exec", vm, "--", "sh", "-c",
                  "echo 'sshd:x:74:74::/run/sshd:/bin/false' >>/etc/passwd; chmod 755 / /etc /usr /root")
 
@@ -103,14 +92,7 @@ class Ssh(LifeTest):
 
     def git_over_ssh(self):
         """A clone out of the guest, and a push back."""
-        root = f"{self.home}/git-root"
-        git = shutil.which("git")
-        files = {git} | set(re.findall(r"(/\S+) \(0x", self.run_in(["ldd", git]).stdout.decode()))
-        for file in files:
-            os.makedirs(os.path.dirname(root + file), exist_ok=True)
-            shutil.copy2(os.path.realpath(file), root + file)
-        for part in os.listdir(root):
-            self.cli("cp", f"{root}/{part}/.", f"web:/{part}")
+        self.server.give("web", shutil.which("git"))
         self.cli("vm", "exec", "web", "--", "sh", "-c",
                  "cd /usr/bin && ln -sf git git-upload-pack && ln -sf git git-receive-pack && git init -q --bare -b main /srv/app.git")
         self.cli("ssh-config", "--install")

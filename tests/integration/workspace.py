@@ -3,7 +3,6 @@
 import http.client
 import io
 import os
-import re
 import shutil
 import subprocess
 import tarfile
@@ -66,14 +65,7 @@ class Workspace(LifeTest):
 
     def give_git(self, vm):
         """The host's own git with its libraries; the image mini has none."""
-        git = shutil.which("git")
-        root = f"{self.dir}/git-root"
-        done = subprocess.run(["ldd", git], capture_output=True, check=True, text=True)
-        for source in (git, *re.findall(r"(/\S+) \(0x", done.stdout)):
-            os.makedirs(os.path.dirname(root + source), exist_ok=True)
-            shutil.copy2(os.path.realpath(source), root + source)
-        for part in os.listdir(root):
-            self.cli("cp", f"{root}/{part}/.", f"{vm}:/{part}")
+        self.server.give(vm, shutil.which("git"))
 
     def patch(self, query="", status=200, path="/workspace/patch"):
         reply = self.server.call("GET", f"/vms/a{path}{query}")
