@@ -104,6 +104,7 @@
 	X(readyz)           \
 	X(capabilities)     \
 	X(host_get)         \
+	X(host_history)     \
 	X(metrics)          \
 	X(version)
 
@@ -207,3 +208,6 @@ bool api_since_match(const struct http_request *req, const json_t *view, const c
 long api_query_number(const struct http_request *req, const char *name, long otherwise);
 /* The same as a truth value: "true" and "1", or "false" and "0". */
 bool api_query_bool(const struct http_request *req, const char *name, bool otherwise);
+/* The query's `since`, which is in seconds, as wall clock milliseconds; without it ten minutes ago.
+ */
+int64_t api_query_since_ms(const struct http_request *req);

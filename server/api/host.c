@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* /host: what the host has and what VMs take of it. Read on a worker: the memory of many processes
- * takes its time. */
+ * takes its time. /host/history: the same over time, from what the sampler keeps. */
 #include <fts.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +9,9 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/fs.h"
 #include "server/api/handlers.h"
+#include "server/vm/host_stats.h"
 #include "server/vm/snapshot.h"
+#include "server/vm/stats.h"
 #include "server/vm/template.h"
 #include "server/vmm/proc_stats.h"
 
@@ -86,36 +88,17 @@ static void add_disk(const struct look *l, json_t *disk)
 						       : 0));
 }
 
-/* "some avg10=0.12 avg60=…": the share of time, in percent, in which something had to wait. */
-static json_t *pressure_of(const char *what)
-{
-	autofree char *text = NULL;
-	char path[64];
-	size_t len = 0;
-	const char *avg10;
-	const char *avg60;
-
-	(void)snprintf(path, sizeof(path), "/proc/pressure/%s", what);
-	if (read_file(path, PROC_FILE_MAX, &text, &len) < 0)
-		return NULL;
-	avg10 = strstr(text, "avg10=");
-	avg60 = strstr(text, "avg60=");
-	if (!avg10 || !avg60)
-		return NULL;
-	return json_pack("{s:f, s:f}", "avg10", strtod(avg10 + strlen("avg10="), NULL), "avg60",
-			 strtod(avg60 + strlen("avg60="), NULL));
-}
-
 static json_t *pressure_json(void)
 {
-	static const char *const kinds[] = { "cpu", "memory", "io" };
 	json_t *o = json_object();
 
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		json_t *one = pressure_of(kinds[i]);
+	for (enum host_pressure kind = 0; kind < HOST_PRESSURES; kind++) {
+		struct host_waits waits;
 
-		if (one)
-			(void)json_object_set_new(o, kinds[i], one);
+		if (host_pressure_read(kind, &waits))
+			(void)json_object_set_new(o, host_pressure_names[kind],
+						  json_pack("{s:f, s:f}", "avg10", waits.avg10,
+							    "avg60", waits.avg60));
 	}
 	return o;
 }
@@ -237,4 +220,11 @@ void api_host_get(struct http_request *req, void *context)
 	http_on_gone(req, forget_client, l);
 	if (ops_submit(api->ops, &spec, &op, &err) < 0)
 		http_reply_error(req, &err, NULL);
+}
+
+void api_host_history(struct http_request *req, void *context)
+{
+	struct api *api = context;
+
+	http_reply_json(req, 200, vms_host_history_json(api->vms, api_query_since_ms(req)));
 }

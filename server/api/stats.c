@@ -11,14 +11,18 @@
 #include "server/vm/guest_stats.h"
 #include "server/vm/idle.h"
 
-/* Without `since`, the last ten minutes. */
 enum { DEFAULT_MS = 600 * 1000, GUEST_MS = 5 * 1000 };
 
-static json_t *stats_of(const struct http_request *req, struct vm *vm)
+int64_t api_query_since_ms(const struct http_request *req)
 {
 	int64_t since_s = api_query_number(req, "since", -1);
 
-	return vm_stats_json(vm, since_s < 0 ? clock_wall_ms() - DEFAULT_MS : since_s * 1000);
+	return since_s < 0 ? clock_wall_ms() - DEFAULT_MS : since_s * 1000;
+}
+
+static json_t *stats_of(const struct http_request *req, struct vm *vm)
+{
+	return vm_stats_json(vm, api_query_since_ms(req));
 }
 
 /* A request that waits for its guest. */

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Samples of one VM: two rings that grow as they are filled, never beyond their bounds. */
+/* Samples of one VM, in two rings: of every few seconds, and of every minute. */
 #pragma once
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
-#include "lib/base/macro.h"
 #include "server/netgate/counters.h"
+#include "server/vm/ring.h"
 
 struct stats_sample {
 	int64_t at_ms;       /* wall clock */
@@ -22,23 +21,9 @@ struct stats_sample {
 	uint32_t disk_kib; /* that the work disk takes on the host */
 };
 
-struct stats_ring {
-	struct stats_sample *v;
-	size_t n;    /* kept */
-	size_t cap;  /* allocated */
-	size_t max;  /* at most */
-	size_t next; /* where the next one goes, once n == max */
-};
-
-/* Drops the oldest when it is full. 0 or -ENOMEM, with the ring as it was. */
-int stats_ring_push(struct stats_ring *ring, const struct stats_sample *sample) MUST_USE;
-/* By age, 0 is the oldest; NULL behind the last. */
-const struct stats_sample *stats_ring_at(const struct stats_ring *ring, size_t i);
-void stats_ring_done(struct stats_ring *ring);
-
 struct stats_history {
-	struct stats_ring fine;
-	struct stats_ring coarse;
+	struct ring fine; /* both of struct stats_sample */
+	struct ring coarse;
 	struct stats_sample peak; /* the highest of each */
 	uint64_t cpu_us;          /* of the process below, at the last sample */
 	int64_t mono_us;

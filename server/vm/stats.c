@@ -3,7 +3,8 @@
  * The loop's timer makes a list of what is to be measured and hands it to the sampler's thread;
  * that reads /proc, which can take milliseconds for a large guest, and brings the list back by a
  * call on the loop. One list is under way at a time: a slow host is measured less often, never
- * twice at once.
+ * twice at once. The host is measured with each list, which is empty while somebody watches it and
+ * no VM has a process.
  */
 #include "server/vm/stats.h"
 
@@ -18,6 +19,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
+#include "server/vm/host_history.h"
 #include "server/vm/vm_internal.h"
 #include "server/vmm/net_stats.h"
 #include "server/vmm/proc_stats.h"
@@ -37,11 +39,14 @@ struct vms_sampler {
 	struct vms *vms;
 	struct loop_timer *timer;
 	bool armed;
+	int64_t watched_until_us; /* monotonic */
+	struct host_history history;
 	pthread_t thread;
 	pthread_mutex_t lock; /* a leaf; guards what follows */
 	pthread_cond_t wake;
 	struct target *targets; /* the thread's from `work` until it is through */
 	size_t n;
+	struct host_stats host; /* the same */
 	bool work;
 	bool quit;
 };
@@ -84,6 +89,7 @@ static void *run(void *data)
 	struct vms_sampler *s = data;
 
 	while (wait_for_work(s)) {
+		host_stats_read(s->vms->vms_fd, &s->host);
 		for (size_t i = 0; i < s->n; i++)
 			measure(s, &s->targets[i]);
 		if (loop_call(s->vms->c.loop, bring_back, s) < 0)
@@ -99,7 +105,8 @@ static uint32_t kib(uint64_t bytes)
 	return bytes >> 10 > UINT32_MAX ? UINT32_MAX : (uint32_t)(bytes >> 10);
 }
 
-static void store(struct vm *vm, const struct target *t)
+/* Adds it to what all VMs take. */
+static void store(struct vm *vm, const struct target *t, struct host_vms *all)
 {
 	struct stats_sample sample = { .at_ms = clock_wall_ms(),
 				       .read_bytes = t->stats.disk_read_bytes,
@@ -119,34 +126,42 @@ static void store(struct vm *vm, const struct target *t)
 	}
 	stats_history_add(vm->stats, &sample, t->proc.pid, t->stats.cpu_us, t->mono_us,
 			  (int64_t)STATS_COARSE_S * 1000);
+	all->n++;
+	all->cpu_permille += sample.cpu_permille;
+	all->memory_bytes += t->stats.pss_bytes;
+	if (t->stats.rss_bytes > t->stats.pss_bytes)
+		all->memory_shared_bytes += t->stats.rss_bytes - t->stats.pss_bytes;
 }
 
-static void arm(struct vms_sampler *s)
+static void arm(struct vms_sampler *s, int64_t in_us)
 {
 	s->armed = true;
-	loop_timer_set(s->timer, (int64_t)STATS_FINE_S * 1000000);
+	loop_timer_set(s->timer, in_us);
 }
 
 static void bring_back(void *data)
 {
 	struct vms_sampler *s = data;
+	struct host_vms all = { 0 };
 
 	for (size_t i = 0; i < s->n; i++) {
 		struct vm *vm = s->targets[i].measured ? vms_find(s->vms, s->targets[i].id) : NULL;
 
 		if (vm)
-			store(vm, &s->targets[i]);
+			store(vm, &s->targets[i], &all);
 	}
+	host_history_add(&s->history, clock_wall_ms(), &s->host, &all,
+			 (int64_t)STATS_COARSE_S * 1000);
 	free(s->targets);
 	s->targets = NULL;
 	s->n = 0;
 	(void)pthread_mutex_lock(&s->lock);
 	s->work = false;
 	(void)pthread_mutex_unlock(&s->lock);
-	arm(s);
+	arm(s, (int64_t)STATS_FINE_S * 1000000);
 }
 
-/* False when there is nothing to measure. */
+/* False when no VM has a process. */
 static bool make_list(struct vms_sampler *s)
 {
 	s->targets = calloc(s->vms->count, sizeof(*s->targets));
@@ -174,11 +189,12 @@ static void on_timer(void *data)
 	struct vms_sampler *s = data;
 
 	s->armed = false;
-	if (s->vms->count == 0 || !make_list(s))
+	if (make_list(s))
+		vms_check_room(s->vms);
+	else if (clock_mono_us() >= s->watched_until_us)
 		return;
 	/* Until the list is back. */
 	s->armed = true;
-	vms_check_room(s->vms);
 	(void)pthread_mutex_lock(&s->lock);
 	s->work = true;
 	(void)pthread_cond_signal(&s->wake);
@@ -192,6 +208,7 @@ static struct vms_sampler *sampler_new(struct vms *vms)
 	if (!s)
 		return NULL;
 	s->vms = vms;
+	host_history_init(&s->history, STATS_FINE_S, STATS_FINE_MAX, STATS_COARSE_MAX);
 	(void)pthread_mutex_init(&s->lock, NULL);
 	(void)pthread_cond_init(&s->wake, NULL);
 	if (loop_timer_new(vms->c.loop, on_timer, s, &s->timer) < 0 ||
@@ -203,7 +220,7 @@ static struct vms_sampler *sampler_new(struct vms *vms)
 	return s;
 }
 
-void vms_measure(struct vms *vms)
+static void measure_in(struct vms *vms, int64_t in_us)
 {
 	if (!vms->sampler)
 		vms->sampler = sampler_new(vms);
@@ -211,7 +228,12 @@ void vms_measure(struct vms *vms)
 		log_fields(LOG_WARN, "VMs are not measured", "error", strerrordesc_np(ENOMEM),
 			   NULL);
 	else if (!vms->sampler->armed)
-		arm(vms->sampler);
+		arm(vms->sampler, in_us);
+}
+
+void vms_measure(struct vms *vms)
+{
+	measure_in(vms, (int64_t)STATS_FINE_S * 1000000);
 }
 
 void vms_sampler_free(struct vms_sampler *s)
@@ -226,11 +248,36 @@ void vms_sampler_free(struct vms_sampler *s)
 	loop_timer_free(s->timer);
 	(void)pthread_cond_destroy(&s->wake);
 	(void)pthread_mutex_destroy(&s->lock);
+	host_history_done(&s->history);
 	free(s->targets);
 	free(s);
 }
 
 /* --- for the API --- */
+
+/* Whether the samples of every few seconds go back so far. */
+static bool stats_fine(int64_t since_ms)
+{
+	return clock_wall_ms() - since_ms <= (int64_t)STATS_FINE_S * STATS_FINE_MAX * 1000;
+}
+
+json_t *vms_host_history_json(struct vms *vms, int64_t since_ms)
+{
+	bool fine = stats_fine(since_ms);
+	json_t *o = json_pack("{s:i}", "step_s", fine ? STATS_FINE_S : STATS_COARSE_S);
+	const struct host_history *h;
+
+	measure_in(vms, 0);
+	if (!vms->sampler) {
+		(void)json_object_set_new(o, "samples", json_array());
+		return o;
+	}
+	vms->sampler->watched_until_us = clock_mono_us() + (int64_t)STATS_WATCHED_S * 1000000;
+	h = &vms->sampler->history;
+	(void)json_object_set_new(o, "samples",
+				  host_history_json(fine ? &h->fine : &h->coarse, since_ms));
+	return o;
+}
 
 static json_t *bytes_of(uint32_t amount_kib)
 {
@@ -285,7 +332,7 @@ bool vm_net_counters(const struct vm *vm, struct net_counters *ret_counters)
 
 	if (!h || vm->proc.pidfd < 0 || h->fine.n == 0)
 		return false;
-	last = stats_ring_at(&h->fine, h->fine.n - 1);
+	last = ring_last(&h->fine);
 	*ret_counters = last->net;
 	return last->net_known;
 }
@@ -296,13 +343,12 @@ json_t *vm_stats_now_json(const struct vm *vm)
 
 	if (!h || vm->proc.pidfd < 0 || h->fine.n == 0)
 		return NULL;
-	return sample_json(stats_ring_at(&h->fine, h->fine.n - 1));
+	return sample_json(ring_last(&h->fine));
 }
 
 json_t *vm_stats_json(const struct vm *vm, int64_t since_ms)
 {
-	int64_t fine_ms = (int64_t)STATS_FINE_S * STATS_FINE_MAX * 1000;
-	bool fine = clock_wall_ms() - since_ms <= fine_ms;
+	bool fine = stats_fine(since_ms);
 	const struct stats_history *h = vm->stats;
 	json_t *now = vm_stats_now_json(vm);
 	json_t *o = json_object();
@@ -316,7 +362,7 @@ json_t *vm_stats_json(const struct vm *vm, int64_t since_ms)
 		return o;
 	(void)json_object_set_new(o, "peak", common_json(&h->peak));
 	for (size_t i = 0;; i++) {
-		const struct stats_sample *s = stats_ring_at(fine ? &h->fine : &h->coarse, i);
+		const struct stats_sample *s = ring_at(fine ? &h->fine : &h->coarse, i);
 
 		if (!s)
 			return o;

@@ -104,7 +104,7 @@ struct vms {
 	struct loop_timer *check_timer;
 	struct loop_timer *clock_timer;
 	int64_t clock_apart_us;      /* the wall clock from the monotonic one, at the last look */
-	struct vms_sampler *sampler; /* NULL until the first VM has a process */
+	struct vms_sampler *sampler; /* NULL until something is measured */
 	int vms_fd;                  /* <state>/vms */
 	int run_fd;                  /* <runtime>/vm */
 

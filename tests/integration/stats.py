@@ -56,6 +56,38 @@ class Stats(LifeTest):
             self.server.delete(name)
         self.assert_nothing_left()
 
+    def test_history_of_the_host(self):
+        self.server.start()
+
+        def history(query=""):
+            return self.server.must(200, "GET", f"/host/history{query}")
+
+        # Whoever asks has it measured, also without a VM.
+        history()
+        first = wait_until(lambda: history()["samples"], "the host is measured", 30)[0]
+        self.assertEqual(0, first["vms_running"])
+        self.assertNotIn("cpu", first, "nothing was measured before")
+        self.assertGreater(first["memory_used_bytes"], 0)
+        self.assertGreater(first["disk_used_bytes"], 0)
+        self.server.create("a")
+        self.server.run("a", "sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done")
+        self.measured("a")
+        wait_until(lambda: history()["samples"][-1]["vms_running"] == 1, "the VM is counted", 60)
+        found = history(f"?since={int(time.time()) - 300}")
+        self.assertEqual(5, found["step_s"])
+        times = [s["at"] for s in found["samples"]]
+        self.assertEqual(sorted(set(times)), times)
+        last = found["samples"][-1]
+        self.assertGreater(last["vms_memory_bytes"], 0)
+        self.assertTrue(any(s.get("cpu", 0) > 0 for s in found["samples"]), found)
+        minutes = history("?since=0")
+        self.assertEqual(60, minutes["step_s"])
+        self.assertTrue(minutes["samples"])
+        self.assertEqual([], history(f"?since={int(time.time()) + 60}")["samples"])
+        self.server.must(422, "GET", "/host/history?since=yesterday")
+        self.server.delete("a")
+        self.assert_nothing_left()
+
     def test_a_guest_says_how_it_is(self):
         self.server.start()
         self.server.create("a")
