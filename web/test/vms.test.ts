@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import type { Vm } from "../src/api/types";
 import { COLUMNS, INITIAL, bootMs, chosenColumns, fitting, moved, resized, sorted, steady } from "../src/pages/vms/columns";
-import { grown, rowsInSight } from "../src/lib/virtual";
+import { begun, grown, rowsInSight } from "../src/lib/virtual";
 import { mergeVms } from "../src/store/live";
 
 function vm(name: string, more: Partial<Vm> = {}): Vm {
@@ -81,6 +81,16 @@ describe("the list of VMs", () => {
 		expect(grown(near, sight, full, 6)).toEqual(full);
 		expect(grown(full, { first: 505, end: 525 }, { first: 497, end: 533 }, 6)).toEqual({ first: 497, end: 533 });
 		expect(grown({ first: 800, end: 830 }, { first: 0, end: 4 }, { first: 0, end: 4 }, 0)).toEqual({ first: 0, end: 4 });
+	});
+
+	it("begins with the upper rows, and fills the screen in steps", () => {
+		const sight = { first: 0, end: 20 };
+		const first = begun({ first: 0, end: 8 }, sight, 8);
+		expect(first).toEqual({ first: 0, end: 16 });
+		expect(begun(first, sight, 8)).toEqual(sight);
+		/* somebody scrolls meanwhile */
+		expect(begun({ first: 0, end: 8 }, { first: 500, end: 520 }, 8)).toEqual({ first: 500, end: 508 });
+		expect(begun({ first: 0, end: 8 }, { first: 0, end: 3 }, 8)).toEqual({ first: 0, end: 3 });
 	});
 
 	it("keeps the objects that did not change", () => {

@@ -18,6 +18,8 @@ export function rowsInSight(count: number, rowHeight: number, offset: number, he
 
 /** Rows that are drawn at once when many come into sight; those beyond the edges follow when there is time. */
 const STEP = 6;
+/** Rows of the first frames, until the screen is full: each row costs, and the upper ones can be used while the others come. */
+const BEGIN = 8;
 
 /** Pure part, for tests: the next window on the way from `old` to `full`, of which `sight` must be there now. */
 export function grown(old: Window, sight: Window, full: Window, step: number): Window {
@@ -29,11 +31,16 @@ export function grown(old: Window, sight: Window, full: Window, step: number): W
 	return { first: Math.max(full.first, first - more), end: Math.min(full.end, end + more) };
 }
 
+/** Pure part, for tests: the same while the list begins, when what is in sight need not be there at once. */
+export function begun(old: Window, sight: Window, step: number): Window {
+	return { first: sight.first, end: Math.min(sight.end, Math.max(old.end, sight.first) + step) };
+}
+
 /** `around`: pixels of the viewport that other things take, about; rows that are too few or too many at first follow or go. */
 export function useVirtual(list: RefObject<HTMLElement>, count: number, rowHeight: number, around: number): Window {
-	const [view, setView] = useState<Window>({ first: 0, end: Math.min(count, Math.ceil(Math.max(rowHeight, innerHeight - around) / rowHeight)) });
+	const [view, setView] = useState<Window>({ first: 0, end: Math.min(count, BEGIN, Math.ceil(Math.max(rowHeight, innerHeight - around) / rowHeight)) });
 	const shown = useRef(view);
-	const begun = useRef(false);
+	const beginning = useRef(true);
 	useLayoutEffect(() => {
 		const scroller = list.current?.closest<HTMLElement>("[data-scroll]");
 		if (!scroller || !list.current) return;
@@ -43,7 +50,9 @@ export function useVirtual(list: RefObject<HTMLElement>, count: number, rowHeigh
 			if (!list.current) return;
 			const offset = scroller.getBoundingClientRect().top - list.current.getBoundingClientRect().top;
 			const full = rowsInSight(count, rowHeight, offset, scroller.clientHeight);
-			const next = grown(shown.current, rowsInSight(count, rowHeight, offset, scroller.clientHeight, 0), full, step);
+			const sight = rowsInSight(count, rowHeight, offset, scroller.clientHeight, 0);
+			beginning.current &&= shown.current.first > sight.first || shown.current.end < sight.end;
+			const next = beginning.current ? begun(shown.current, sight, BEGIN) : grown(shown.current, sight, full, step);
 			if (next.first !== full.first || next.end !== full.end) later();
 			if (next.first === shown.current.first && next.end === shown.current.end) return;
 			shown.current = next;
@@ -52,10 +61,9 @@ export function useVirtual(list: RefObject<HTMLElement>, count: number, rowHeigh
 		const later = (): void => {
 			frame ||= requestAnimationFrame(() => measure(STEP));
 		};
-		/* the first time with the frame, which has to find out where everything is anyway */
-		if (begun.current) measure(0);
-		else later();
-		begun.current = true;
+		/* the first rows have a frame of their own */
+		if (beginning.current) frame = requestAnimationFrame(() => (frame = requestAnimationFrame(() => measure(STEP))));
+		else measure(0);
 		scroller.addEventListener("scroll", later, { passive: true });
 		const watch = new ResizeObserver(later);
 		watch.observe(scroller);

@@ -7,7 +7,7 @@ import { signedOut } from "../api/client";
 import { duration } from "../lib/format";
 import { useKeys } from "../lib/keys";
 import { go, href, route } from "../lib/router";
-import { backAgain, connection, lostAt } from "../store/live";
+import { backAgain, connection, lostAt, opened } from "../store/live";
 import { now } from "../store/clock";
 import { Button, Empty, LinkButton, Loading } from "../ui/basics";
 import { DialogHost, closeDialog } from "../ui/dialog";
@@ -93,6 +93,7 @@ class Guard extends Component<{ children: ComponentChildren; at: string }, { err
 
 function Current() {
 	const [page = "vms", ...rest] = route.value.parts;
+	if (!opened.value) return null;
 	if (page === "vms" && rest.length === 0) return <VmsPage />;
 	if (page === "vms") return <Lazy name="vm" parts={rest} />;
 	if (page === "create" && can("vm_create")) return <Lazy name="create" parts={rest} />;

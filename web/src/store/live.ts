@@ -440,7 +440,10 @@ declare global {
 	var firstVms: Promise<Response> | undefined;
 }
 
-/** Follows the server from now on. What fills the first page comes first, if it does not take long: `draw` is called then. */
+/** The page itself is drawn: until then only what stands around it. */
+export const opened = signal(false);
+
+/** Follows the server from now on. `draw` is called soon; what fills the first page comes first, if it does not take long. */
 export function startLive(draw: () => void): void {
 	if (running) return;
 	running = true;
@@ -468,14 +471,19 @@ export function startLive(draw: () => void): void {
 		}
 	});
 	const first = globalThis.firstVms ? Promise.race([firstVms(globalThis.firstVms).catch(() => undefined), sleep(FIRST_WAIT_MS)]) : Promise.resolve();
-	void first.then(async () => {
-		/* each a task of its own, so that none is long; what comes next has time until the rows are on the screen */
-		await sleep(0);
-		draw();
-		await painted();
-		void keepFresh();
-		void watchProgress();
-	});
+	void openPage(first, draw);
+}
+
+/** Each a task of its own, so that none is long; what comes next has time until the rows are on the screen. */
+async function openPage(first: Promise<void>, draw: () => void): Promise<void> {
+	await sleep(0);
+	draw();
+	await first;
+	await sleep(0);
+	opened.value = true;
+	await painted();
+	void keepFresh();
+	void watchProgress();
 }
 
 /** Asks for a list when a page that needs it is first shown. */
