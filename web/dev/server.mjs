@@ -304,8 +304,16 @@ const forwardsOf = (vm) => (vm.name.length % 3 === 0 && up(vm) ? [{ id: vm.id, h
 const GIB = 1024 ** 3;
 const host = {
 	cpus: 8, memory: { promised_bytes: 9 * GIB, limit_bytes: 28 * GIB, total_bytes: 32 * GIB, available_bytes: 21 * GIB, vms_bytes: 5.2 * GIB, vms_shared_bytes: 2.1 * GIB },
-	disk: { free_bytes: 214 * GIB, images_bytes: 0.6 * GIB, templates_bytes: 0.4 * GIB, snapshots_bytes: 1.3 * GIB }, vms: { total: COUNT, running: Math.round(COUNT / 2) },
+	disk: { free_bytes: 214 * GIB, total_bytes: 460 * GIB, vms_bytes: 3.1 * GIB, cache_bytes: 0.3 * GIB, images_bytes: 0.6 * GIB, templates_bytes: 0.4 * GIB, snapshots_bytes: 1.3 * GIB }, vms: { total: COUNT, running: Math.round(COUNT / 2) },
 	pressure: { cpu: { avg10: 2.1, avg60: 1.4 }, memory: { avg10: 0, avg60: 0 }, io: { avg10: 0.3, avg60: 0.2 } },
+};
+
+const hostSample = (t) => {
+	const load = 0.5 + 0.5 * Math.sin(t / 61_000);
+	return {
+		at: iso(t), cpu: 1 + 3 * load, vms_cpu: 2.4 * load, vms_running: host.vms.running, memory_used_bytes: (9 + 3 * load) * GIB, vms_memory_bytes: (4 + 2 * load) * GIB,
+		vms_memory_shared_bytes: 2.1 * GIB, disk_used_bytes: 246 * GIB, pressure: { cpu: 6 * load, memory: 0, io: 1.5 * load },
+	};
 };
 
 /* A page of a list; the cursor is the number of items before it. */
@@ -323,6 +331,7 @@ const ROUTES = [
 	["GET", /^\/vms\/([^/]+)\/ports$/, () => ({ body: { items: [{ address: "0.0.0.0", port: 8000, pid: 84, process: "httpd" }, { address: "127.0.0.1", port: 5432, pid: 91, process: "postgres" }] } })],
 	["GET", /^\/vms\/([^/]+)\/forwards$/, ([key]) => ({ body: { items: forwardsOf(find(key)) } })],
 	["GET", /^\/host$/, () => ({ body: host })],
+	["GET", /^\/host\/history$/, () => ({ body: { step_s: 5, samples: Array.from({ length: 60 }, (_, i) => hostSample(Date.now() - (59 - i) * 5000)) } })],
 	["POST", /^\/cache\/prune$/, () => ({ body: { id: id(), kind: "cache.prune", state: "succeeded", created: iso(Date.now()), stages: [], result: { bytes: 341_000_000 } } })],
 	["GET", /^\/vms$/, (_, __, query) => ({ body: page([...vms.values()], query) })],
 	["POST", /^\/vms$/, (_, body) => createVm(body)],

@@ -10,6 +10,7 @@ import { href } from "../lib/router";
 import { remembered } from "../lib/storage";
 import { ended, putOperation, tasks } from "../store/live";
 import { now } from "../store/clock";
+import { vmPlace } from "../store/places";
 import { Button, Copy, Progress } from "../ui/basics";
 import { Icon } from "../ui/icon";
 import { JsonButton } from "../ui/json";
@@ -56,9 +57,12 @@ export function title(op: Operation): string {
 	return target ? `${verb} ${target}` : verb;
 }
 
-export function targetLink(op: Operation): string | undefined {
-	if (op.kind.startsWith("vm.") && op.target) return href(["vms", op.target_name ?? op.target]);
-	if (/^(image|kernel)\./.test(op.kind)) return href(["images"]);
+export function targetLink(op: Operation): { href: string; title: string } | undefined {
+	if (op.kind.startsWith("vm.") && op.target) {
+		const place = vmPlace(op.target, op.target_name);
+		return { href: place.href, title: place.gone ? "It is gone: show what happened to it" : "Show what it works on" };
+	}
+	if (/^(image|kernel)\./.test(op.kind)) return { href: href(["images"]), title: "Show what it works on" };
 	return undefined;
 }
 
@@ -175,7 +179,7 @@ function Row({ op, open, toggle }: { op: Operation; open: boolean; toggle: () =>
 				<td class="soft clip hide-phone"><Who by={op.requested_by} /></td>
 				<td class="right">
 					<span class="row end">
-						{link && <a href={link} title="Show what it works on"><Icon name="open" /><span class="sr">Show {op.target_name ?? op.target}</span></a>}
+						{link && <a href={link.href} title={link.title}><Icon name={link.href.startsWith("#/events") ? "events" : "open"} /><span class="sr">Show {op.target_name ?? op.target}</span></a>}
 						{!ended(op) && can("operation_cancel") && (
 							<Button kind="quiet" icon="close" title={`Cancel ${title(op)}`} onClick={() => void cancel(op)} />
 						)}

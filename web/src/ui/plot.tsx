@@ -3,6 +3,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type uPlot from "uplot";
 import { clock } from "../lib/format";
+import { broken } from "../lib/series";
 import { utc } from "../store/clock";
 
 export interface Series {
@@ -41,10 +42,12 @@ function colourOf(name: string): string {
 }
 
 /** `key` decides when it is made anew; new values are set into the one that is there. */
-export function Plot({ times, series, marks, format, label, most, binary, span }: {
+export function Plot({ times, series, marks, format, label, most, binary, span, step }: {
 	times: number[]; series: Series[]; marks: Mark[]; format: (value: number) => string; label: string; most?: number | undefined;
 	/** Seconds up to now that are shown, with or without values. */
 	span: number;
+	/** Seconds between two samples: where more are missing the line is broken. */
+	step: number;
 	/** Steps of the axis are powers of two. */
 	binary?: boolean;
 }) {
@@ -110,7 +113,7 @@ export function Plot({ times, series, marks, format, label, most, binary, span }
 					],
 				},
 			},
-			[times, ...series.map((s) => s.values)],
+			broken(times, series.map((s) => s.values), step),
 			box.current,
 		);
 		plot.current = made;
@@ -122,7 +125,7 @@ export function Plot({ times, series, marks, format, label, most, binary, span }
 			plot.current = null;
 		};
 	}, [ready, theme, series.length, most, utc.value]);
-	useEffect(() => plot.current?.setData([times, ...series.map((s) => s.values)]), [times, series, span]);
+	useEffect(() => plot.current?.setData(broken(times, series.map((s) => s.values), step)), [times, series, span]);
 	return (
 		<figure class="plot" aria-label={label}>
 			<div ref={box} />

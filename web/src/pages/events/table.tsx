@@ -3,6 +3,7 @@ import { useCallback, useState } from "preact/hooks";
 import type { ApiEvent } from "../../api/types";
 import { memo } from "../../lib/memo";
 import { href } from "../../lib/router";
+import { vmPlace } from "../../store/places";
 import { Icon, type IconName } from "../../ui/icon";
 import { JsonText } from "../../ui/json";
 import { StateBadge, lookOf } from "../../ui/state";
@@ -40,7 +41,10 @@ export function EventTable({ list, withTarget }: { list: ApiEvent[]; withTarget?
 function Target({ event }: { event: ApiEvent }) {
 	const name = event.target_name ?? event.target ?? "";
 	const area = event.kind.split(".")[0];
-	if (event.target && (area === "vm" || area === "exec")) return <a class="clip" href={href(["vms", name])}>{name}</a>;
+	if (event.target && (area === "vm" || area === "exec")) {
+		const place = vmPlace(event.target, name);
+		return <a class="clip" href={place.href} title={place.gone ? "It is gone: show what happened to it" : name}>{name}</a>;
+	}
 	if (event.target && area === "run") return <a class="clip" href={href(["runs", event.target])}>{name}</a>;
 	return <span class="clip" title={name}>{name.replace(/^dashboard-\w+$/, "a browser")}</span>;
 }

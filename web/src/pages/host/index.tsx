@@ -18,6 +18,7 @@ import { Button, Card, Command, Copy, Details, Loading, Meter } from "../../ui/b
 import { JsonButton } from "../../ui/json";
 import { Shape, StateBadge, lookOf } from "../../ui/state";
 import { Fix, fixable } from "./fix";
+import { HistoryCard } from "./history";
 import "./host.css";
 
 const WORDS: Record<CheckStatus, string> = {
@@ -124,17 +125,16 @@ function Capacity() {
 	if (!host) return <Loading what="the host's figures" />;
 	const { memory, disk, vms, pressure } = host;
 	const given = vmList.value.filter(alive).reduce((sum, vm) => sum + vm.vcpus, 0);
-	const stored = disk.images_bytes + disk.templates_bytes + disk.snapshots_bytes;
 	const rows: [string, number, number, string][] = [
 		["Promised to VMs", memory.promised_bytes, memory.limit_bytes, `${bytes(memory.promised_bytes)} of ${bytes(memory.limit_bytes)} that may be`],
 		["Used by VMs", memory.vms_bytes, memory.total_bytes, `${bytes(memory.vms_bytes)}; ${bytes(memory.vms_shared_bytes)} saved by sharing`],
 		["In use on the host", memory.total_bytes - memory.available_bytes, memory.total_bytes, `${bytes(memory.total_bytes - memory.available_bytes)} of ${bytes(memory.total_bytes)}`],
 	];
-	const tiles: [string, string, string][] = [
+	const tiles: [string, ComponentChildren, ComponentChildren][] = [
 		["VMs", `${vms.running}`, `of ${vms.total} up`],
 		["vCPUs given", `${given}`, `on ${plural(host.cpus, "processor")}`],
-		["Disk free", bytes(disk.free_bytes), `images, templates and snapshots take ${bytes(stored)}`],
-		["Server", version.value || "–", "version"],
+		["Disk free", bytes(disk.free_bytes), `of ${bytes(disk.total_bytes)}`],
+		["Doctor", <DoctorWord />, <DoctorNote />],
 	];
 	return (
 		<>
@@ -161,18 +161,38 @@ function Capacity() {
 						</ul>
 					</Card>
 				)}
-				<Card title="Disk">
+				<Card title="Disk" actions={can("cache_prune") && <Button kind="quiet" icon="trash" title="Downloaded layers of images that nothing needs any more" label="Clean up…" onClick={cleanCache} />}>
+					<Meter wide value={disk.total_bytes - disk.free_bytes} of={disk.total_bytes} text={`${bytes(disk.total_bytes - disk.free_bytes)} of ${bytes(disk.total_bytes)} in use by everything`} label="Disk in use" />
 					<Details
 						rows={[
+							["VMs", bytes(disk.vms_bytes)],
 							["Images", <a href={href(["images"])}>{bytes(disk.images_bytes)}</a>],
 							["Templates", <a href={href(["snapshots"])}>{bytes(disk.templates_bytes)}</a>],
 							["Snapshots", <a href={href(["snapshots"])}>{bytes(disk.snapshots_bytes)}</a>],
-							...(can("cache_prune") ? [["Layers", <Button kind="quiet" icon="trash" title="Downloaded layers of images that nothing needs any more" label="Look and remove…" onClick={cleanCache} />] as [string, ComponentChildren]] : []),
+							["Downloads", bytes(disk.cache_bytes)],
 						]}
 					/>
 				</Card>
 			</div>
+			{can("host_history") && <HistoryCard host={host} />}
 		</>
+	);
+}
+
+function DoctorWord() {
+	const report = doctor.value;
+	if (!report) return <>…</>;
+	return <span class="row"><Shape {...lookOf(report.status)} />{report.status}</span>;
+}
+
+function DoctorNote() {
+	const report = doctor.value;
+	if (!report) return <>looks</>;
+	const found = report.checks.filter((c) => c.status === "fail" || c.status === "warn").length;
+	return (
+		<button type="button" class="linklike more" onClick={() => document.querySelector(".verdict")?.scrollIntoView({ block: "start" })}>
+			{found ? plural(found, "finding") : `${plural(report.checks.length, "check")} passed`}
+		</button>
 	);
 }
 

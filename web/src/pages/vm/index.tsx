@@ -13,6 +13,7 @@ import { phone } from "../../lib/media";
 import { go, href } from "../../lib/router";
 import { activeOperations, findVm, putVm, vmsLoaded } from "../../store/live";
 import { now } from "../../store/clock";
+import { pastOf } from "../../store/places";
 import { Button, Empty, LinkButton, Loading } from "../../ui/basics";
 import { Icon, type IconName } from "../../ui/icon";
 import { Menu } from "../../ui/menu";
@@ -73,7 +74,7 @@ export default function VmPage({ parts: [key = "", tab = "", ...rest] }: { parts
 	if (!vm) {
 		return (
 			<Empty page icon="vms" title={`There is no VM “${key}”`} action={<LinkButton kind="primary" label="To all virtual machines" href={href(["vms"])} />}>
-				<p>It may have been deleted, or its time ran out.</p>
+				<p>It may have been deleted, or its time ran out: <a href={pastOf(key)}>what happened to it</a>.</p>
 			</Empty>
 		);
 	}
@@ -153,7 +154,7 @@ function Facts({ vm }: { vm: Vm }) {
 		<ul class="facts">
 			<li><Icon name="image" /> {vm.image}</li>
 			<li><Icon name="kernel" /> <span class="num">{plural(vm.vcpus, "vCPU")}, {mib(vm.memory_mib)}</span></li>
-			<li><Icon name="network" /> {vm.ip ? <code>{vm.ip}</code> : `network: ${vm.network}`}</li>
+			<li class={vm.ip ? "" : "hide-phone"}><Icon name="network" /> {vm.ip ? <code>{vm.ip}</code> : `network: ${vm.network}`}</li>
 			{alive(vm) && <li><Icon name="clock" /> up for&nbsp;<Since from={vm.started} /></li>}
 			{vm.sleeps && alive(vm) && <li><Icon name="moon" /> sleeps in&nbsp;<Until to={vm.sleeps} /></li>}
 			{vm.expires && <li><Icon name="trash" /> ends in&nbsp;<Until to={vm.expires} /></li>}

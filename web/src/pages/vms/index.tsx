@@ -95,7 +95,7 @@ export default function VmsPage() {
 	return (
 		<div class="page vms-page">
 			<header class="page-head">
-				<h1>Virtual machines</h1>
+				<h1>{phone.value ? "VMs" : "Virtual machines"}</h1>
 				<div class="actions">
 					<PhonePreferences />
 					<Menu title="More" kind="normal" items={pageMenu} />

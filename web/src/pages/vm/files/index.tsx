@@ -8,6 +8,7 @@ import { sentence } from "../../../actions/actions";
 import type { Vm } from "../../../api/types";
 import { bytes, count, plural } from "../../../lib/format";
 import { useKeys } from "../../../lib/keys";
+import { phone } from "../../../lib/media";
 import { go, href } from "../../../lib/router";
 import { curl, quote } from "../../../lib/shell";
 import { visible } from "../../../lib/visible";
@@ -137,7 +138,7 @@ function Browser({ vm, at }: { vm: Vm; at: string[] }) {
 							input.value = "";
 							void send_(files);
 						}} />
-						<Button kind="primary" icon="upload" label="Upload" onClick={() => picker.current?.click()} />
+						<Button kind="primary" icon="upload" title="Upload" label={phone.value ? undefined : "Upload"} onClick={() => picker.current?.click()} />
 					</>
 				)}
 				<Menu kind="normal" title="More about this folder" items={() => folderMenu(vm, at, () => void refresh())} />

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Single pages in Chromium, on the fixture: what they show, and that it fits a phone. */
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { after, before, describe, it } from "node:test";
+import { openBrowser, openPage, settled, startFixture } from "./lib.mjs";
+
+const built = existsSync(fileURLToPath(new URL("../../web/dist/index.html", import.meta.url)));
+
+describe("pages", { skip: built ? false : "web/dist is not built", timeout: 300_000 }, () => {
+	let browser;
+	let fixture;
+	before(async () => {
+		browser = await openBrowser();
+		fixture = await startFixture("--rate", "0");
+	});
+	after(async () => {
+		await browser?.close();
+		fixture?.stop();
+	});
+	const visit = async (hash, options = {}) => {
+		const opened = await openPage(browser, options);
+		await opened.page.goto(`${fixture.url}/${hash}`);
+		await settled(opened.page);
+		return opened;
+	};
+
+	it("plots what the host used, with the figures as a table, over the time that is chosen", async () => {
+		const { page, context, faults } = await visit("#/host");
+		const asked = [];
+		page.on("request", (request) => request.url().includes("/host/history") && asked.push(Number(new URL(request.url()).searchParams.get("since"))));
+		for (const name of ["Processors", "Memory", "Disk", "Waiting"]) await page.locator(".plots section", { has: page.getByRole("heading", { name: new RegExp(`^${name}`) }) }).locator("canvas").waitFor();
+		await page.getByRole("button", { name: "Processors: as a table" }).click();
+		const figures = page.getByRole("region", { name: "Processors, figures" });
+		assert.equal(await figures.locator("tbody tr").count(), 60);
+		assert.deepEqual((await figures.locator("thead th").allInnerTexts()).slice(1), ["everything", "VMs"]);
+		await page.getByRole("button", { name: "24 h" }).click();
+		while (!asked.some((since) => since < Date.now() / 1000 - 80_000)) await page.waitForTimeout(50);
+		assert.equal(await page.getByRole("button", { name: "24 h" }).getAttribute("aria-pressed"), "true");
+		await page.getByRole("button", { name: /findings?$/, exact: false }).first().click();
+		await page.locator(".verdict").waitFor();
+		assert.ok(await page.locator(".verdict").evaluate((el) => el.getBoundingClientRect().top < innerHeight));
+		assert.deepEqual(faults, []);
+		await context.close();
+	});
+
+	it("leads from the task of a deleted VM to what happened to it", async () => {
+		const { page, context } = await visit("#/vms");
+		const target = await page.locator(".vm-shift .vm-row").last().getAttribute("data-id");
+		const name = await page.locator(`[data-id="${target}"] .vm-name`).innerText();
+		await page.locator(`[data-id="${target}"]`).getByRole("button", { name: `Actions for ${name}` }).click();
+		await page.getByRole("menuitem", { name: "Delete" }).click();
+		await page.getByRole("dialog").getByRole("button", { name: /^Delete/ }).click();
+		await page.locator(`[data-id="${target}"]`).waitFor({ state: "detached" });
+		await page.locator(".dock .strip").click();
+		const task = page.locator(".ops tr", { has: page.getByRole("button", { name: `Delete ${name}` }) });
+		assert.equal(await task.getByRole("link").getAttribute("href"), `#/events?q=on%3A${target}`);
+		await task.getByRole("link").click();
+		await page.locator(".events tbody tr").first().waitFor();
+		assert.ok((await page.locator(".events .on").count()) > 0);
+		for (const on of await page.locator(".events tbody tr td:nth-child(3)").allInnerTexts()) assert.equal(on, name);
+		/* its old address says so too */
+		await page.goto(`${fixture.url}/#/vms/${name}`);
+		await page.getByRole("link", { name: "what happened to it" }).click();
+		await page.locator(".events tbody tr").first().waitFor();
+		await context.close();
+	});
+
+	it("keeps the tools of a folder in one line on a phone", async () => {
+		for (const width of [390, 360]) {
+			const { page, context } = await visit("#/vms/web/files/srv/app", { viewport: { width, height: 740 } });
+			const tops = await page.locator(".files-bar").evaluate((bar) => [...bar.querySelectorAll("input:not(.sr), .button")].map((el) => {
+				const { top, height } = el.getBoundingClientRect();
+				return Math.round(top + height / 2);
+			}));
+			assert.equal(tops.length, 4, "go to a path, find, upload, more");
+			assert.ok(Math.max(...tops) - Math.min(...tops) <= 4, `${width} px: ${tops}`);
+			await page.getByRole("button", { name: "Upload", exact: true }).waitFor();
+			await context.close();
+		}
+	});
+
+	it("has a head of one line on the narrowest phone", async () => {
+		const { page, context } = await visit("#/vms", { viewport: { width: 360, height: 640 } });
+		assert.ok((await page.locator(".page-head").boundingBox()).height < 50);
+		await context.close();
+	});
+});
