@@ -67,6 +67,30 @@ describe("pages", { skip: built ? false : "web/dist is not built", timeout: 300_
 		await context.close();
 	});
 
+	it("lets the actions for several VMs be reached by key, and left", async () => {
+		const { page, context } = await visit("#/vms");
+		for (const key of ["j", "x", "j", "x"]) {
+			await page.keyboard.press(key);
+			/* the focus follows with the next frame */
+			await settled(page);
+		}
+		await page.getByRole("toolbar").getByText("2 VMs selected").waitFor();
+		await page.keyboard.press("b");
+		const focus = () => page.evaluate(() => [document.activeElement.closest(".bulk") !== null, document.activeElement.textContent]);
+		const [inside, first] = await focus();
+		assert.equal(inside, true);
+		await page.keyboard.press("ArrowRight");
+		const [still, second] = await focus();
+		assert.equal(still, true);
+		assert.notEqual(first, second);
+		await page.keyboard.press("ArrowLeft");
+		assert.deepEqual(await focus(), [true, first]);
+		await page.keyboard.press("Escape");
+		await page.locator(".bulk").waitFor({ state: "detached" });
+		assert.equal(await page.evaluate(() => document.activeElement.matches(".vm-row.current .vm-name")), true);
+		await context.close();
+	});
+
 	it("keeps the tools of a folder in one line on a phone", async () => {
 		for (const width of [390, 360]) {
 			const { page, context } = await visit("#/vms/web/files/srv/app", { viewport: { width, height: 740 } });

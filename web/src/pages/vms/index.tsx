@@ -52,7 +52,7 @@ const cursor = signal("");
 const ROW = 44;
 const PHONE_ROW = 72;
 /** What the list leaves to the rest of the page, about: beside it, and above and below. */
-const ASIDE = 256;
+const ASIDE = 264;
 const AROUND = 250;
 const FRESH_MS = 1600;
 /** The one thing that is wanted most in a state. */
@@ -279,7 +279,8 @@ function List({ list: wanted, sort, complete }: { list: Vm[]; sort: string; comp
 		{ keys: "x", label: "Select or unselect", group: "List", run: (e) => here && toggle(here, e.shiftKey) },
 		{ keys: "s", label: "Start, stop, resume or recover", group: "List", run: () => act((here && QUICK[here.state]) ?? "start") },
 		{ keys: "#", label: "Delete", group: "List", run: () => act("delete") },
-		{ keys: "Escape", label: "Clear the selection", group: "List", run: () => (selected.value = new Set()) },
+		{ keys: "b", label: "To the actions for those selected", group: "List", run: () => document.querySelector<HTMLElement>(".bulk button:enabled")?.focus() },
+		{ keys: "Escape", label: "Clear the selection", group: "List", run: clearSelection },
 	]);
 
 	const every = list.length > 0 && list.every((vm) => picked.has(vm.id));
@@ -399,8 +400,8 @@ function BulkBar({ all }: { all: ReadonlyMap<string, Vm> }) {
 		if (failed.length) showResults(action, results);
 	};
 	return (
-		<div class="bulk" role="toolbar" aria-label="Actions for the selected VMs">
-			<strong class="num">{plural(list.length, "VM")} selected</strong>
+		<div class="bulk" role="toolbar" aria-label="Actions for the selected VMs" onKeyDown={alongBar}>
+			<strong class="num" title="Press b to come here">{plural(list.length, "VM")} selected</strong>
 			<span class="rule" />
 			{offered().map((action) => {
 				const n = list.filter((vm) => fits(action, vm)).length;
@@ -418,9 +419,26 @@ function BulkBar({ all }: { all: ReadonlyMap<string, Vm> }) {
 			})}
 			<span class="rule" />
 			<Button kind="quiet" icon="terminal" title="Show as commands" onClick={() => showCommands(list)} />
-			<Button kind="quiet" icon="close" title="Clear the selection (Esc)" onClick={() => (selected.value = new Set())} />
+			<Button kind="quiet" icon="close" title="Clear the selection (Esc)" onClick={clearSelection} />
 		</div>
 	);
+}
+
+/** Whoever stood in the bar, which goes with the selection, stands at the row of the cursor then. */
+function clearSelection(): void {
+	const inBar = document.activeElement?.closest(".bulk") !== null;
+	selected.value = new Set();
+	if (inBar) document.querySelector<HTMLElement>(`[data-id="${cursor.peek()}"] .vm-name`)?.focus();
+}
+
+/** Arrows go along a toolbar. */
+function alongBar(event: KeyboardEvent): void {
+	const by = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
+	if (!by) return;
+	const buttons = [...(event.currentTarget as HTMLElement).querySelectorAll<HTMLElement>("button:enabled")];
+	const at = buttons.indexOf(document.activeElement as HTMLElement);
+	buttons[(at + by + buttons.length) % buttons.length]?.focus();
+	event.preventDefault();
 }
 
 function showCommands(list: Vm[]): void {
