@@ -91,6 +91,19 @@ describe("pages", { skip: built ? false : "web/dist is not built", timeout: 300_
 		await context.close();
 	});
 
+	it("does not move the list when a state comes for a moment", async () => {
+		const { page, context } = await visit("#/vms", { viewport: { width: 1024, height: 800 } });
+		const top = () => page.locator(".vm-list").evaluate((el) => Math.round(el.getBoundingClientRect().top));
+		const before = await top();
+		const chips = await page.locator(".state-chip").count();
+		const name = await page.locator(".vm-row", { has: page.locator(".word", { hasText: "running" }) }).first().locator(".vm-name").innerText();
+		await page.getByRole("button", { name: `Stop ${name}` }).click();
+		await page.locator(".state-chip", { hasText: "stopping" }).waitFor();
+		assert.ok((await page.locator(".state-chip").count()) > chips);
+		assert.equal(await top(), before);
+		await context.close();
+	});
+
 	it("keeps the tools of a folder in one line on a phone", async () => {
 		for (const width of [390, 360]) {
 			const { page, context } = await visit("#/vms/web/files/srv/app", { viewport: { width, height: 740 } });

@@ -10,7 +10,7 @@ import { showJson } from "../ui/json";
 import type { MenuEntry } from "../ui/menu";
 import { showRecipes, type Recipe } from "../ui/recipes";
 import { forkVm, takeSnapshot } from "../pages/snapshots/doing";
-import { fits, offered, perform } from "./actions";
+import { fits, offered, perform, type VmAction } from "./actions";
 
 export function vmMenu(vm: Vm, onPage = false): MenuEntry[] {
 	const actions = offered();
@@ -22,19 +22,21 @@ export function vmMenu(vm: Vm, onPage = false): MenuEntry[] {
 				...(can("vm_logs") ? [{ label: "Console", icon: "logs" as const, href: href(["vms", vm.name, "console"]) }] : []),
 				"line",
 			];
-	for (const action of actions) {
-		entries.push({
-			label: action.label,
-			icon: action.icon,
-			danger: action.danger,
-			disabled: !fits(action, vm),
-			hint: fits(action, vm) ? undefined : `is ${vm.state}`,
-			run: () => void perform(action, [vm]),
-		});
-	}
+	const entry = (action: VmAction): MenuEntry => ({
+		label: action.label,
+		icon: action.icon,
+		danger: action.danger,
+		disabled: !fits(action, vm),
+		hint: fits(action, vm) ? undefined : `is ${vm.state}`,
+		run: () => void perform(action, [vm]),
+	});
+	entries.push(...actions.filter((a) => !a.danger).map(entry));
 	if (can("snapshot_create")) entries.push({ label: "Take snapshot…", icon: "camera", disabled: vm.state === "deleting", run: () => takeSnapshot(vm) });
 	if (can("vm_fork")) entries.push({ label: "Fork…", icon: "fork", disabled: vm.state !== "running", hint: vm.state === "running" ? undefined : `is ${vm.state}`, run: () => forkVm(vm) });
+	/* what loses something is not between what does not */
 	entries.push(
+		"line",
+		...actions.filter((a) => a.danger).map(entry),
 		"line",
 		{ label: "As curl and CLI…", icon: "terminal", run: () => showVmCommands(vm) },
 		{ label: "JSON…", icon: "json", run: () => showJson(`“${vm.name}”`, sketch("get", "/vms/{vm}", { vm: vm.name })) },

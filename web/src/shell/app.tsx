@@ -164,7 +164,7 @@ export function App() {
 				To the content
 			</a>
 			<div class="shell">
-				<Nav />
+				<Nav find={showPalette} />
 				<main class="main" id="main" tabIndex={-1} data-scroll>
 					<Banner />
 					<Guard at={parts.join("/")}>

@@ -7,6 +7,8 @@ import { count } from "../lib/format";
 import { call, setToken, signedOut, token } from "../api/client";
 import { connection, doctor, session, version, vmCount, vmsLoaded, type Connection } from "../store/live";
 import { utc } from "../store/clock";
+import { caps } from "../lib/keys";
+import { Kbd } from "../ui/basics";
 import { Icon, type IconName } from "../ui/icon";
 import { Menu } from "../ui/menu";
 import { Shape, lookOf, type Tone } from "../ui/state";
@@ -82,7 +84,7 @@ function preferences() {
 	];
 }
 
-export function Nav() {
+export function Nav({ find }: { find: () => void }) {
 	const page = route.value.parts[0] ?? "vms";
 	const groups = ["Work", "Library", "System"] as const;
 	const [word, tone] = LINKS[connection.value];
@@ -92,6 +94,11 @@ export function Nav() {
 				<img src="./favicon.svg" alt="" width="24" height="24" />
 				banger
 			</a>
+			<button type="button" class="find hide-phone" onClick={find} title="Go to a VM or a page, or do something" aria-keyshortcuts="Control+K">
+				<Icon name="search" />
+				<span>Go to or do</span>
+				<Kbd keys={caps("mod+k")} />
+			</button>
 			{groups.map((group) => {
 				const places = placesOffered().filter((place) => place.group === group);
 				return (

@@ -200,9 +200,8 @@ function Summary({ all, query }: { all: Vm[]; query: string }) {
 					))}
 			</ul>
 			{live.length > 0 && (
-				<p class="committed dim">
-					Given to running VMs: <strong class="num">{plural(sum((vm) => vm.vcpus), "vCPU")}</strong>,{" "}
-					<strong class="num">{mib(sum((vm) => vm.memory_mib))}</strong> of memory
+				<p class="committed dim" title="Given to VMs that run or are paused">
+					<strong class="num">{plural(sum((vm) => vm.vcpus), "vCPU")}</strong>, <strong class="num">{mib(sum((vm) => vm.memory_mib))}</strong> given to VMs
 				</p>
 			)}
 		</div>
