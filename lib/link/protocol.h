@@ -12,7 +12,8 @@
  *    the allowed one, so an agent that still believes in an old session leaves it and scans again.
  *    hello: {"agent_version": "…", "boot_id": "…", "boot_us": n, "degraded": bool, "problem": "…"}
  *
- * 2. HTTP/2 with prior knowledge; the host is the client. Frames of at most LINK_FRAME_MAX bytes.
+ * 2. HTTP/2 with prior knowledge; the host is the client. Frames of at most LINK_FRAME_MAX bytes to
+ *    the agent, and LINK_FRAME_MAX_HOST to the host.
  *
  * Requests. All bodies are JSON objects unless said otherwise; an error is a status >= 400 with
  * {"error": "sentence", "errno": n}.
@@ -91,23 +92,24 @@
 enum {
 	LINK_VSOCK_PORT = 1024,
 	LINK_NONCE_LEN = 32,
-	LINK_FRAME_MAX = 32 * 1024, /* payload of an HTTP/2 frame */
+	LINK_FRAME_MAX = 32 * 1024,       /* payload of an HTTP/2 frame to the agent … */
+	LINK_FRAME_MAX_HOST = 128 * 1024, /* … and to the host, which takes less to handle each */
 	LINK_FRAME_HEAD = 9,
 	LINK_PADDING = LINK_FRAME_MAX + 64,
-	LINK_LINE_MAX = 2048,                 /* a handshake line with its end */
-	LINK_HEADERS_MAX = 16384,             /* bytes of one header section */
-	LINK_HEADER_FIELDS_MAX = 64,          /* fields of one */
-	LINK_STREAMS_MAX = 256,               /* at once on one link */
-	LINK_STREAM_WINDOW = 256 * 1024,      /* receive window of a stream */
-	LINK_STREAM_WINDOW_WIDE = 512 * 1024, /* of one that many bytes come on … */
-	LINK_STREAMS_WIDE = 16,               /* … as so many at once may have it */
-	LINK_DATA_MAX = 64 * 1024,            /* what a reader is given at once */
-	LINK_STREAM_BUFFER = 128 * 1024,      /* send buffer of a stream */
-	LINK_JSON_MAX = 1024 * 1024,          /* a JSON body */
-	LINK_EXEC_ID_MAX = 63,                /* characters of an exec's id */
-	LINK_EXEC_FRAME_MAX = 256 * 1024,     /* payload of an exec frame; START is the large one */
-	LINK_EXEC_CHUNK = 16 * 1024,          /* most bytes of output or input in a frame */
-	LINK_EXEC_OUTPUT_MAX = 1 << 20,       /* output kept until acknowledged */
+	LINK_LINE_MAX = 2048,              /* a handshake line with its end */
+	LINK_HEADERS_MAX = 16384,          /* bytes of one header section */
+	LINK_HEADER_FIELDS_MAX = 64,       /* fields of one */
+	LINK_STREAMS_MAX = 256,            /* at once on one link */
+	LINK_STREAM_WINDOW = 256 * 1024,   /* receive window of a stream */
+	LINK_STREAM_WINDOW_WIDE = 1 << 20, /* of one that many bytes come on … */
+	LINK_STREAMS_WIDE = 16,            /* … as so many at once may have it */
+	LINK_DATA_MAX = 64 * 1024,         /* what a reader is given at once */
+	LINK_STREAM_BUFFER = 128 * 1024,   /* send buffer of a stream */
+	LINK_JSON_MAX = 1024 * 1024,       /* a JSON body */
+	LINK_EXEC_ID_MAX = 63,             /* characters of an exec's id */
+	LINK_EXEC_FRAME_MAX = 256 * 1024,  /* payload of an exec frame; START is the large one */
+	LINK_EXEC_CHUNK = 16 * 1024,       /* most bytes of output or input in a frame */
+	LINK_EXEC_OUTPUT_MAX = 1 << 20,    /* output kept until acknowledged */
 	LINK_EXEC_STDIN_WINDOW = 64 * 1024,
 	LINK_EXECS_MAX = 1024,      /* running ones */
 	LINK_EXECS_ENDED_MAX = 256, /* ended ones that nobody has released: oldest go first */

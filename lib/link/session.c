@@ -35,8 +35,10 @@ enum {
 	LARGE_FRAME = 4096,
 	OUT_MARK = 32 * 1024, /* bytes of frames made ahead of the descriptor */
 	OUT_MAX = 256 * 1024,
-	/* With its header, a frame of data is what a virtio-serial port takes in one write. */
+	/* With its header, a frame of data is what a virtio-serial port takes in one write … */
 	FRAME_DATA = 32 * 1024 - LINK_FRAME_HEAD,
+	/* … or, of bytes that are lent to the host, in four. */
+	FRAME_LENT = LINK_FRAME_MAX_HOST - LINK_FRAME_HEAD,
 	CONNECTION_WINDOW = 1 << 30,
 };
 
@@ -211,6 +213,12 @@ static void session_flush(struct link_session *s)
 	(void)session_leave(s);
 }
 
+/* The most that the other side may put into one frame. */
+static uint32_t frame_max(const struct link_session *s)
+{
+	return s->role == LINK_HOST ? LINK_FRAME_MAX_HOST : LINK_FRAME_MAX;
+}
+
 /* Follows the frames; returns false at a header whose length is beyond the limit. */
 static bool frames_plausible(struct link_session *s, const uint8_t *p, size_t len)
 {
@@ -228,7 +236,7 @@ static bool frames_plausible(struct link_session *s, const uint8_t *p, size_t le
 			if (s->head_len >= 3)
 				s->skip = (size_t)s->head[0] << 16 | (size_t)s->head[1] << 8 |
 					  s->head[2];
-			if (s->skip > LINK_FRAME_MAX)
+			if (s->skip > frame_max(s))
 				return false;
 			if (s->head_len < sizeof(s->head)) {
 				s->skip = 0;
@@ -318,16 +326,16 @@ static void on_event(void *data, uint32_t events)
 /* --- life --- */
 
 static ssize_t frame_data(nghttp2_session *h2, uint8_t type, int32_t id, int32_t session_window,
-			  int32_t stream_window, uint32_t frame_max, void *data)
+			  int32_t stream_window, uint32_t peer_max, void *data)
 {
-	(void)h2;
+	const struct link_session *s = data;
+	const struct link_stream *st = nghttp2_session_get_stream_user_data(h2, id);
+
 	(void)type;
-	(void)id;
 	(void)session_window;
 	(void)stream_window;
-	(void)frame_max; /* this and the windows are held to in any case */
-	(void)data;
-	return FRAME_DATA;
+	(void)peer_max; /* this and the windows are held to in any case */
+	return s->role == LINK_AGENT && st && st->ops && st->ops->lend ? FRAME_LENT : FRAME_DATA;
 }
 
 static int h2_new(struct link_session *s)
@@ -337,7 +345,7 @@ static int h2_new(struct link_session *s)
 	nghttp2_settings_entry settings[] = {
 		{ NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, LINK_STREAMS_MAX },
 		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, LINK_STREAM_WINDOW },
-		{ NGHTTP2_SETTINGS_MAX_FRAME_SIZE, LINK_FRAME_MAX },
+		{ NGHTTP2_SETTINGS_MAX_FRAME_SIZE, frame_max(s) },
 		{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, LINK_HEADERS_MAX },
 		{ NGHTTP2_SETTINGS_ENABLE_PUSH, 0 },
 	};

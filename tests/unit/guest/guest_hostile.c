@@ -23,6 +23,7 @@ static void broken_http2_ends_the_link(void **state)
 	} cases[] = {
 		{ "no frame", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", 43 },
 		{ "a frame of 16 MiB", "\xff\xff\xff\0\0\0\0\0\1", 9 },
+		{ "a frame of a byte more than the host takes", "\2\0\1\0\0\0\0\0\1", 9 },
 		{ "headers of no stream",
 		  "\0\0\0\4\0\0\0\0\0"
 		  "\0\0\1\1\4\0\0\0\7\x88",
