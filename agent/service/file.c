@@ -158,7 +158,7 @@ static const struct link_stream_ops read_ops = { .lend = read_lend,
 						 .taken = read_taken,
 						 .closed = read_closed };
 
-/* --- by a process --- */
+/* --- by a thread --- */
 
 struct span {
 	uint64_t at;
@@ -189,11 +189,13 @@ static int read_span(struct work_side *side, const void *data, struct error *err
 	return 0;
 }
 
-/* Many bytes: reading them from a slow disk must not stop the agent's loop. False: no process. */
-static bool send_by_process(struct agent *agent, struct link_stream *stream, int fd,
-			    const struct link_header *headers, size_t n, const struct span *span)
+/* Many bytes: reading them from a slow disk must not stop the agent's loop. False: no thread. */
+static bool send_by_thread(struct agent *agent, struct link_stream *stream, int fd,
+			   const struct link_header *headers, size_t n, const struct span *span)
 {
-	const struct work_spec spec = { .fd = fd, .run = read_span, .run_data = span };
+	const struct work_spec spec = {
+		.fd = fd, .run = read_span, .run_data = span, .run_size = sizeof(*span)
+	};
 	struct work *work;
 
 	if (span->left == UINT64_MAX || span->left <= FILE_OWN_MAX || agent->works >= WORKS_MAX ||
@@ -211,7 +213,7 @@ static void send_from(struct agent *agent, struct link_stream *stream, int fd,
 {
 	struct reading *reading;
 
-	if (send_by_process(agent, stream, fd, headers, n, span)) {
+	if (send_by_thread(agent, stream, fd, headers, n, span)) {
 		close_keep_errno(fd);
 		return;
 	}

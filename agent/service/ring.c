@@ -164,7 +164,12 @@ bool ring_answer(struct ring *ring)
 	return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
-/* --- the process's side --- */
+void ring_hang_up(struct ring *ring)
+{
+	(void)shutdown(ring->bell, SHUT_WR);
+}
+
+/* --- the side of the thread or process --- */
 
 /* Until somebody rings. */
 static int sleep_until_rung(struct ring *ring)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Bytes between the agent and a process that it has forked, one way, without a copy in between:
- * memory that both have mapped, and a pair of sockets on which each wakes the other. Either side
- * may be the writer. A side sleeps only when it can do nothing, and is woken when there is much to
- * do: each change of the process that runs costs as much as copying many kilobytes.
+ * Bytes between the agent's loop and a thread, or a process that it has forked, one way, without a
+ * copy in between: memory that both have, and a pair of sockets on which each wakes the other.
+ * Either side may be the writer. A side sleeps only when it can do nothing, and is woken when there
+ * is much to do: each change of the process that runs costs as much as copying many kilobytes.
  */
 #pragma once
 
@@ -12,10 +12,11 @@
 #include <sys/types.h>
 
 #include "lib/base/macro.h"
+#include "lib/link/protocol.h"
 
 enum {
 	RING_SIZE = 1024 * 1024,
-	RING_SLOT = 32 * 1024, /* with its header, one write to the link */
+	RING_SLOT = LINK_FRAME_MAX_HOST, /* with its header, one frame of the link */
 };
 
 struct ring {
@@ -52,7 +53,10 @@ bool ring_want_bytes(struct ring *ring);
 bool ring_want_room(struct ring *ring, size_t room);
 /* Takes what has been rung; false when the other side has gone. */
 bool ring_answer(struct ring *ring);
+/* The other side is waited for no more: where it would wait, it is told -EPIPE. */
+void ring_hang_up(struct ring *ring);
 
-/* Process: waits until there are bytes or the end; until there is room. 0 or a negative errno. */
+/* Thread or process: waits until there are bytes or the end; until there is room. 0 or a negative
+ * errno. */
 int ring_await_bytes(struct ring *ring) MUST_USE;
 int ring_await_room(struct ring *ring) MUST_USE;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the agent serves over the guest link; lib/link/protocol.h is the contract. One event loop,
- * one thread. Everything here also runs in a test process on the host, against a socketpair.
+ * whose thread has all of it; the threads of work.h have a ring each. Everything here also runs in a test process on the host, against a socketpair.
  */
 #pragma once
 
@@ -36,7 +36,7 @@ struct agent {
 	struct agent_link *links;
 	struct child *children;
 	struct exec *execs;
-	uint32_t works; /* processes of work.h */
+	uint32_t works; /* threads and processes of work.h */
 	uint32_t execs_running;
 	uint32_t execs_ended;
 	size_t output_bytes; /* held for all execs */

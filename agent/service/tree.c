@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Trees as tar streams, packed and unpacked by a process of their own. */
+/* Trees as tar streams, packed by a thread and unpacked by a process of their own. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "agent/service/file.h"
@@ -14,18 +15,18 @@
 #define TAR_PREFIX "/tar/"
 
 struct job {
-	bool root;        /* the image's way: see tar_write_root() */
-	const char *name; /* of a single file; NULL: all of the folder */
+	bool root;               /* the image's way: see tar_write_root() */
+	char name[NAME_MAX + 1]; /* of a single file; "": all of the folder */
 };
 
-/* --- the process --- */
+/* --- the thread, the process --- */
 
 static int pack(struct work_side *side, const void *data, struct error *err)
 {
 	const struct tar_sink sink = { .room = work_room, .filled = work_filled, .data = side };
 	const struct job *job = data;
 
-	return tar_write_into(&sink, side->fd, job->name, job->root, err);
+	return tar_write_into(&sink, side->fd, job->name[0] ? job->name : NULL, job->root, err);
 }
 
 static int unpack(struct work_side *side, const void *data, struct error *err)
@@ -54,7 +55,7 @@ static void start(struct agent *agent, struct link_stream *stream, const struct 
 	int r = work_start(agent, stream, spec, &work);
 
 	if (r < 0) {
-		file_error(stream, r, "start a process for", path);
+		file_error(stream, r, "start work on", path);
 	} else if (!spec->takes && link_stream_reply(stream, 200, NULL, 0, true) < 0) {
 		work_stop(work);
 		link_stream_reset(stream);
@@ -80,7 +81,7 @@ void tree_get(struct agent *agent, struct link_stream *stream)
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 && errno == ENOTDIR && access(path, F_OK) == 0) {
 		slash = strrchr(path, '/');
-		job.name = slash + 1;
+		(void)snprintf(job.name, sizeof(job.name), "%s", slash + 1);
 		*slash = '\0';
 		fd = open(path[0] ? path : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	}
@@ -88,7 +89,10 @@ void tree_get(struct agent *agent, struct link_stream *stream)
 		file_error(stream, -errno, "open", path);
 		return;
 	}
-	start(agent, stream, &(struct work_spec){ .fd = fd, .run = pack, .run_data = &job }, path);
+	start(agent, stream,
+	      &(struct work_spec){
+		      .fd = fd, .run = pack, .run_data = &job, .run_size = sizeof(job) },
+	      path);
 }
 
 void tree_put(struct agent *agent, struct link_stream *stream)

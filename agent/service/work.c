@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -18,9 +19,19 @@ enum {
 	PIECE = 128 * 1024,
 	/* With less room the peer has to wait. */
 	ROOM_MIN = RING_SIZE / 4,
+	THREAD_STACK = 512 * 1024,
 };
 static_assert((int)ROOM_MIN >= (int)LINK_DATA_MAX,
 	      "what is given to a reader that does not wait has room");
+
+/* A thread's own, until the agent has joined it. */
+struct maker {
+	pthread_t thread;
+	struct work_side side;
+	work_fn *run;
+	bool failed; /* told by the end */
+	uint8_t data[] __attribute__((aligned(16)));
+};
 
 struct work {
 	struct agent *agent;
@@ -29,7 +40,8 @@ struct work {
 	bool paused; /* the stream is, until there is room */
 	bool over;   /* all of the stream's bytes have come */
 	bool reaped;
-	struct error failure; /* of a process that takes: told once the stream is over */
+	struct maker *maker;  /* NULL: a process takes */
+	struct error failure; /* of a process: told once the stream is over */
 	pid_t pid;
 	int why_fd; /* the process says here why it failed */
 	struct ring ring;
@@ -82,29 +94,44 @@ static void on_process_ended(void *data, int status)
 	struct work *w = data;
 
 	w->reaped = true;
-	if (w->stream && !w->spec.takes && status == 0) {
+	if (w->stream && status != 0)
+		note_failure(w);
+	if (!w->stream || end_taking(w))
+		work_free(w);
+}
+
+/* It has closed its bell, which is the last that it does. */
+static void on_thread_ended(struct work *w)
+{
+	struct maker *maker = TAKE_PTR(w->maker);
+	bool failed;
+
+	(void)pthread_join(maker->thread, NULL);
+	failed = maker->failed;
+	free(maker);
+	w->reaped = true;
+	if (w->stream && !failed) {
 		link_stream_lent(w->stream); /* up to the end; freed when the stream is closed */
 		return;
 	}
-	if (w->stream && w->spec.takes) {
-		if (status != 0)
-			note_failure(w);
-		if (!end_taking(w))
-			return;
-	} else if (w->stream) {
+	if (w->stream)
 		link_stream_reset(w->stream);
-	}
 	work_free(w);
 }
 
-/* The process has taken, or made, some. */
+/* Some has been taken, or made. */
 static void on_bell(void *data, uint32_t events)
 {
 	struct work *w = data;
 
 	(void)events;
-	if (!ring_answer(&w->ring))
+	if (!ring_answer(&w->ring)) {
 		loop_fd_remove(TAKE_PTR(w->source));
+		if (w->maker) {
+			on_thread_ended(w);
+			return;
+		}
+	}
 	if (!w->stream)
 		return;
 	if (!w->spec.takes)
@@ -172,6 +199,8 @@ void work_stop(struct work *w)
 	w->stream = NULL;
 	if (w->reaped)
 		work_free(w);
+	else if (w->maker)
+		ring_hang_up(&w->ring); /* freed when it has ended */
 	else
 		(void)kill(w->pid, SIGKILL); /* freed when it is reaped */
 }
@@ -190,7 +219,7 @@ static const struct link_stream_ops work_ops = {
 	.data = on_data, .end = on_end, .lend = on_lend, .taken = on_taken, .closed = on_closed
 };
 
-/* --- the process --- */
+/* --- the thread or process --- */
 
 ssize_t work_next(void *side, const uint8_t **ret_bytes)
 {
@@ -265,16 +294,79 @@ __attribute__((noreturn)) static void run(const struct work_spec *spec, struct w
 	r = spec->run(side, spec->run_data, &err);
 	if (r < 0)
 		(void)!write(why_fd, &err, sizeof(err));
-	else if (!spec->takes)
-		ring_end(&side->ring);
 	_exit(r < 0 ? 1 : 0);
 }
 
-static int spawn(struct work *w)
+static void *make(void *data)
+{
+	struct maker *maker = data;
+	struct error err = ERROR_INIT; /* a reset has no room for words */
+
+	maker->failed = maker->run(&maker->side, maker->data, &err) < 0;
+	close_keep_errno(take_fd(&maker->side.fd));
+	if (!maker->failed)
+		ring_end(&maker->side.ring);
+	close_keep_errno(take_fd(&maker->side.ring.bell));
+	return NULL;
+}
+
+/* Signals are for the loop's thread. */
+static int start_thread(struct maker *maker)
+{
+	pthread_attr_t attr;
+	sigset_t all;
+	sigset_t old;
+	int r;
+
+	if (pthread_attr_init(&attr) != 0)
+		return -ENOMEM;
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
+	r = pthread_attr_setstacksize(&attr, THREAD_STACK);
+	if (r == 0)
+		r = pthread_create(&maker->thread, &attr, make, maker);
+	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	(void)pthread_attr_destroy(&attr);
+	return -r;
+}
+
+static int start_maker(struct work *w)
+{
+	const struct work_spec *spec = &w->spec;
+	struct maker *maker = calloc(1, sizeof(*maker) + spec->run_size);
+	int r;
+
+	if (!maker)
+		return -ENOMEM;
+	*maker = (struct maker){ .run = spec->run, .side = { .fd = -1 } };
+	if (spec->run_size > 0)
+		memcpy(maker->data, spec->run_data, spec->run_size);
+	maker->side.ring.bell = -1;
+	r = ring_new(&w->ring, LINK_FRAME_HEAD, &maker->side.ring.bell);
+	maker->side.ring.memory = w->ring.memory;
+	if (r == 0)
+		maker->side.fd = fcntl(spec->fd, F_DUPFD_CLOEXEC, 0);
+	if (r == 0 && maker->side.fd < 0)
+		r = -errno;
+	if (r == 0)
+		r = loop_fd_add(w->agent->loop, w->ring.bell, EPOLLIN, on_bell, w, &w->source);
+	if (r == 0)
+		r = start_thread(maker);
+	if (r < 0) {
+		close_keep_errno(maker->side.fd);
+		close_keep_errno(maker->side.ring.bell);
+		free(maker);
+		return r;
+	}
+	w->maker = maker;
+	return 0;
+}
+
+static int start_process(struct work *w)
 {
 	struct work_side side = { .fd = w->spec.fd };
 	int why[2] = { -1, -1 };
-	int r = ring_new(&w->ring, w->spec.takes ? 0 : LINK_FRAME_HEAD, &side.ring.bell);
+	int r = ring_new(&w->ring, 0, &side.ring.bell);
 
 	if (r < 0)
 		return r;
@@ -291,6 +383,12 @@ static int spawn(struct work *w)
 	r = w->pid < 0 ? -errno : 0;
 	close_keep_errno(side.ring.bell);
 	close_keep_errno(why[1]);
+	if (r == 0)
+		r = loop_fd_add(w->agent->loop, w->ring.bell, EPOLLIN, on_bell, w, &w->source);
+	if (r == 0)
+		r = agent_child_add(w->agent, w->pid, on_process_ended, w);
+	if (r < 0 && w->pid > 0)
+		(void)kill(w->pid, SIGKILL); /* reaped as one that nobody asks for */
 	return r;
 }
 
@@ -307,14 +405,8 @@ int work_start(struct agent *agent, struct link_stream *stream, const struct wor
 	};
 	w->ring.bell = -1;
 	agent->works++;
-	r = spawn(w);
-	if (r == 0)
-		r = loop_fd_add(agent->loop, w->ring.bell, EPOLLIN, on_bell, w, &w->source);
-	if (r == 0)
-		r = agent_child_add(agent, w->pid, on_process_ended, w);
+	r = spec->takes ? start_process(w) : start_maker(w);
 	if (r < 0) {
-		if (w->pid > 0)
-			(void)kill(w->pid, SIGKILL); /* reaped as one that nobody asks for */
 		work_free(w);
 		return r;
 	}

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The bytes of a stream, taken or made by a process of its own: it may block, run out of disk or be
- * fed nonsense without holding up anybody. It is a fork of the agent; bytes go through a ring.
+ * The bytes of a stream, taken or made beside the agent's loop: that may block, or run out of disk,
+ * without holding up anybody. Bytes go through a ring. What is taken may be nonsense, so a process
+ * takes it, a fork of the agent. What is made is made by a thread: a change of process costs an
+ * emulated processor all that it knows of pages, for each of which it then has to look anew.
  */
 #pragma once
 
@@ -13,23 +15,24 @@ enum { WORKS_MAX = 16 };
 
 struct work;
 
-/* What the process has. */
+/* What the thread or process has. */
 struct work_side {
-	int fd; /* that of the spec */
+	int fd; /* that of the spec, or a duplicate */
 	struct ring ring;
 	size_t lent; /* bytes of the ring that it has at hand */
 };
 
-/* All that the process does. 0, or a negative errno with *err set. */
+/* All that it does. 0, or a negative errno with *err set. */
 typedef int work_fn(struct work_side *side, const void *data, struct error *err);
 
 struct work_spec {
 	bool takes; /* the request's body; otherwise it makes the reply's */
-	int fd;     /* borrowed; the process has no others of the agent's */
+	int fd;     /* borrowed; a process has no others of the agent's */
 	work_fn *run;
-	const void *run_data;
+	const void *run_data; /* copied, so it points to nothing that goes; NULL: none */
+	size_t run_size;
 	/*
-	 * Called once for a process that takes: it has ended, well if err->code is ERR_NONE, and
+	 * Called once for what takes: it has ended, well if err->code is ERR_NONE, and
 	 * the stream wants a reply; or the stream is gone (NULL), and the process with it. The work
 	 * is of no use any more then.
 	 */
@@ -38,17 +41,18 @@ struct work_spec {
 };
 
 /*
- * Serves the stream from now on. What a process makes ends the stream: with a reset where it
- * failed. Nothing is changed when it fails with a negative errno.
+ * Serves the stream from now on. What is made ends the stream: with a reset where that failed.
+ * Nothing is changed when it fails with a negative errno.
  */
 int work_start(struct agent *agent, struct link_stream *stream, const struct work_spec *spec,
 	       struct work **ret_work) MUST_USE;
 /* As if bytes had come on the stream. False: the stream has to wait. */
 bool work_give(struct work *work, const uint8_t *bytes, size_t len);
-/* Ends the process; ended() is not called. The stream is the caller's again. */
+/* Ends it; ended() is not called. The stream is the caller's again. */
 void work_stop(struct work *work);
 
-/* --- for the process; `side` is a struct work_side, as in struct tar_source and tar_sink --- */
+/* --- for the thread or process; `side` is a struct work_side, as in struct tar_source and tar_sink
+ * --- */
 
 /* Waits for bytes of the stream; those given before are done with. 0 at the end, or -errno. */
 ssize_t work_next(void *side, const uint8_t **ret_bytes);

@@ -349,6 +349,90 @@ static void a_write_that_breaks_off_changes_nothing(void **state)
 	rig_stop(&rig);
 }
 
+/* --- large files: bytes that a thread of the agent reads --- */
+
+enum { LARGE = 8 << 20 };
+
+static bool is_paused(void *data)
+{
+	const struct moved *m = data;
+
+	return m->paused || m->ended;
+}
+
+/* The file has begun to come, and waits. */
+static void begin_large(struct rig *rig, struct moved *m)
+{
+	const struct guest_range range = { .length = LARGE };
+	struct error err = ERROR_INIT;
+
+	run("head -c 8388608 /dev/urandom > large");
+	assert_int_equal(
+		guest_file_get(rig->guest, at("large"), &range, &callbacks, m, &m->stream, &err),
+		0);
+	rig_run(rig, is_paused, m);
+	assert_false(m->ended);
+	assert_int_equal(rig->agent.works, 1);
+}
+
+static bool nothing_works(void *data)
+{
+	const struct rig *rig = data;
+
+	return rig->agent.works == 0;
+}
+
+static void a_large_file_comes_as_it_is(void **state)
+{
+	struct moved m = { .keep = 1 << 20 };
+	autofree char *bytes = NULL;
+	struct rig rig;
+	size_t len;
+
+	(void)state;
+	rig_start(&rig);
+	begin_large(&rig, &m);
+	rig_run(&rig, ended, &m);
+	assert_int_equal(m.err.code, ERR_NONE);
+	assert_int_equal(read_file(at("large"), LARGE, &bytes, &len), 0);
+	assert_int_equal(m.out_len, len);
+	assert_memory_equal(m.out, bytes, len);
+	rig_run(&rig, nothing_works, &rig);
+	free(m.out);
+	rig_stop(&rig);
+}
+
+static void a_file_that_becomes_shorter_breaks_off(void **state)
+{
+	struct moved m = { .keep = 1 << 20 };
+	struct rig rig;
+
+	(void)state;
+	rig_start(&rig);
+	begin_large(&rig, &m);
+	run(": > large");
+	rig_run(&rig, ended, &m);
+	assert_int_equal(m.err.code, ERR_GUEST);
+	assert_true(m.out_len < LARGE);
+	rig_run(&rig, nothing_works, &rig);
+	free(m.out);
+	rig_stop(&rig);
+}
+
+static void a_large_file_that_nobody_wants_any_more_is_let_go(void **state)
+{
+	struct moved m = { .keep = 70000 };
+	struct rig rig;
+
+	(void)state;
+	rig_start(&rig);
+	begin_large(&rig, &m);
+	guest_stream_abort(m.stream);
+	rig_run(&rig, nothing_works, &rig);
+	free(m.out);
+	rig_stop(&rig);
+}
+
 static void files_and_trees_are_removed(void **state)
 {
 	struct error err = ERROR_INIT;
@@ -582,6 +666,9 @@ int main(void)
 		cmocka_unit_test(a_file_is_described_without_its_bytes),
 		cmocka_unit_test(a_file_is_written_whole),
 		cmocka_unit_test(a_write_that_breaks_off_changes_nothing),
+		cmocka_unit_test(a_large_file_comes_as_it_is),
+		cmocka_unit_test(a_file_that_becomes_shorter_breaks_off),
+		cmocka_unit_test(a_large_file_that_nobody_wants_any_more_is_let_go),
 		cmocka_unit_test(files_and_trees_are_removed),
 		cmocka_unit_test(a_tree_goes_out_and_comes_in),
 		cmocka_unit_test(a_bad_archive_is_refused_with_its_reason),
