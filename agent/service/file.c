@@ -77,12 +77,19 @@ static bool is_made_up(const char *path)
 	return false;
 }
 
+void file_etag(const struct stat *st, char ret_etag[FILE_HEADER_TEXT])
+{
+	(void)snprintf(ret_etag, FILE_HEADER_TEXT, "%llx-%llx-%llx", (unsigned long long)st->st_ino,
+		       (unsigned long long)st->st_size, (unsigned long long)mtime_ns(st));
+}
+
 size_t file_describe(const struct stat *st, bool made_up, struct link_header headers[FILE_HEADERS],
 		     char text[FILE_HEADERS][FILE_HEADER_TEXT])
 {
 	static const char *const names[] = { "file-type",     "file-mode", "file-uid", "file-gid",
 					     "file-mtime-ns", "file-size", "etag" };
 	size_t n = ARRAY_SIZE(names) - (made_up ? 2 : 0);
+	char etag[FILE_HEADER_TEXT];
 
 	(void)snprintf(text[0], sizeof(text[0]), "%s", file_type_name(st->st_mode));
 	(void)snprintf(text[1], sizeof(text[1]), "%04o", st->st_mode & 07777U);
@@ -90,9 +97,8 @@ size_t file_describe(const struct stat *st, bool made_up, struct link_header hea
 	(void)snprintf(text[3], sizeof(text[3]), "%u", st->st_gid);
 	(void)snprintf(text[4], sizeof(text[4]), "%lld", (long long)mtime_ns(st));
 	(void)snprintf(text[5], sizeof(text[5]), "%lld", (long long)st->st_size);
-	(void)snprintf(text[6], sizeof(text[6]), "\"%llx-%llx-%llx\"",
-		       (unsigned long long)st->st_ino, (unsigned long long)st->st_size,
-		       (unsigned long long)mtime_ns(st));
+	file_etag(st, etag);
+	(void)snprintf(text[6], sizeof(text[6]), "\"%.60s\"", etag);
 	for (size_t i = 0; i < n; i++)
 		headers[i] = (struct link_header){ names[i], text[i] };
 	return n;
@@ -342,12 +348,17 @@ void file_delete(struct agent *agent, struct link_stream *stream)
 {
 	char path[PATH_MAX];
 	uint64_t recursive;
+	struct error err = ERROR_INIT;
 	struct stat st;
 	int r = agent_request_path(stream, FILE_PREFIX, path, sizeof(path));
 
 	(void)agent;
 	if (r == 0)
 		r = agent_request_number(stream, "recursive", 10, 0, &recursive);
+	if (r == 0 && file_check_condition(stream, path, &err) < 0) {
+		agent_reply_error(stream, &err);
+		return;
+	}
 	if (r == 0 && lstat(path, &st) < 0)
 		r = -errno;
 	else if (r == 0 && recursive && S_ISDIR(st.st_mode))

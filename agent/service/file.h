@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Requests for files and folders of the guest: file.c, file_put.c and folder.c. */
+/* Requests for files and folders of the guest: file.c, file_put.c, file_condition.c and folder.c.
+ */
 #pragma once
 
 #include <sys/stat.h>
@@ -24,11 +25,20 @@ void file_delete(struct agent *agent, struct link_stream *stream);
 void tree_get(struct agent *agent, struct link_stream *stream);
 void tree_put(struct agent *agent, struct link_stream *stream);
 
+/*
+ * Holds the file against If-Match and If-None-Match of the request. 0, or a negative errno with
+ * *err saying which version it has.
+ */
+int file_check_condition(const struct link_stream *stream, const char *path, struct error *err);
+
 /* Replies {"entries": […], "truncated": bool} for the open folder. */
 void folder_list(struct link_stream *stream, int dir_fd);
 
 /* "file", "dir", "link", "fifo", "socket", "char" or "block". */
 const char *file_type_name(mode_t mode);
+
+/* The file's version, without quotes. */
+void file_etag(const struct stat *st, char ret_etag[FILE_HEADER_TEXT]);
 
 /* Ends the request with "<what> <path>: <reason>"; `r` is a negative errno. */
 void file_error(struct link_stream *stream, int r, const char *what, const char *path);

@@ -65,9 +65,13 @@ static void write_end(void *data)
 	char text[FILE_HEADERS][FILE_HEADER_TEXT];
 	struct link_header headers[FILE_HEADERS];
 	struct stat st;
-	int r = write_finish(w, &st);
+	struct error err = ERROR_INIT;
+	int r = w->in_place || w->error < 0 ? 0 : file_check_condition(stream, w->path, &err);
 
-	if (r < 0)
+	r = r < 0 ? r : write_finish(w, &st);
+	if (err.code != ERR_NONE)
+		agent_reply_error(stream, &err);
+	else if (r < 0)
 		file_error(stream, r, "write", w->path);
 	else if (link_stream_reply(stream, 200, headers, file_describe(&st, false, headers, text),
 				   false) < 0)
@@ -203,7 +207,8 @@ static int open_in_place(struct writing *w, uint64_t offset)
 	return lseek(w->fd, (off_t)offset, SEEK_SET) < 0 ? -errno : 0;
 }
 
-static int writing_open(struct link_stream *stream, struct writing *w)
+/* What is wrong with a condition is in *err, the rest in the errno alone. */
+static int writing_open(struct link_stream *stream, struct writing *w, struct error *err)
 {
 	uint64_t mode;
 	uint64_t uid;
@@ -225,6 +230,9 @@ static int writing_open(struct link_stream *stream, struct writing *w)
 	w->mode = (mode_t)(mode & 07777);
 	w->uid = (uid_t)uid;
 	w->gid = (gid_t)gid;
+	r = file_check_condition(stream, w->path, err);
+	if (r < 0)
+		return r;
 	r = parents ? make_parents(w->path) : 0;
 	if (r < 0)
 		return r;
@@ -234,6 +242,7 @@ static int writing_open(struct link_stream *stream, struct writing *w)
 void file_put(struct agent *agent, struct link_stream *stream)
 {
 	struct writing *w = calloc(1, sizeof(*w));
+	struct error err = ERROR_INIT;
 	int r;
 
 	if (!w) {
@@ -243,9 +252,12 @@ void file_put(struct agent *agent, struct link_stream *stream)
 	w->agent = agent;
 	w->stream = stream;
 	w->fd = -1;
-	r = writing_open(stream, w);
+	r = writing_open(stream, w, &err);
 	if (r < 0) {
-		file_error(stream, r, "write", w->path);
+		if (err.code != ERR_NONE)
+			agent_reply_error(stream, &err);
+		else
+			file_error(stream, r, "write", w->path);
 		writing_free(w);
 		return;
 	}

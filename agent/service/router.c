@@ -97,6 +97,8 @@ static int status_of(enum error_code code)
 		return 400;
 	if (code == ERR_STATE || code == ERR_EXISTS)
 		return 409;
+	if (code == ERR_PRECONDITION)
+		return 412;
 	return code == ERR_UNSUPPORTED ? 501 : 500;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the agent serves over the guest link; lib/link/protocol.h is the contract. One event loop,
- * whose thread has all of it; the threads of work.h have a ring each. Everything here also runs in a test process on the host, against a socketpair.
+ * whose thread has all of it; the threads of work.h have a ring each. Everything here also runs in
+ * a test process on the host, against a socketpair.
  */
 #pragma once
 

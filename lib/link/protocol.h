@@ -44,6 +44,8 @@
  *   PUT  /files/{path}?mode=octal&uid=n&gid=n&parents=1   body: the bytes; replaced atomically.
  *                          With &offset=n: written in place from there on, made if absent.
  *   DELETE /files/{path}?recursive=1
+ *                          PUT and DELETE heed if-match and if-none-match: 412 where the file is
+ *                          another version
  *   GET  /tar/{path}       the tree as a tar stream (pax), names relative to it. With ?root=1: as
  *                          an image has it, with extended attributes and without other mounts
  *   PUT  /tar/{path}       unpacks a tar stream below the folder, which is made if absent

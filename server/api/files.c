@@ -28,7 +28,7 @@ struct transfer {
 	struct guest_range range;
 	bool folder; /* its listing is collected in `listing` */
 	struct buf listing;
-	struct guest_file_info info; /* for HEAD */
+	struct guest_file_info info; /* for HEAD, and of what was written */
 };
 
 static void transfer_free(struct transfer *t)
@@ -88,6 +88,18 @@ static void plain_etag(const struct guest_file_info *info, char ret[sizeof(info-
 	ret[0] = '\0';
 	if (n > 2 && info->etag[0] == '"' && strchr(info->etag + 1, '"') == info->etag + n - 1)
 		(void)snprintf(ret, sizeof(info->etag), "%.*s", (int)n - 2, info->etag + 1);
+}
+
+static void tell_etag(struct transfer *t, const struct guest_file_info *info)
+{
+	char etag[sizeof(info->etag)];
+	char quoted[sizeof(etag) + 2];
+
+	plain_etag(info, etag);
+	if (!etag[0])
+		return;
+	(void)snprintf(quoted, sizeof(quoted), "\"%s\"", etag);
+	http_reply_header(t->req, "ETag", quoted);
 }
 
 /* Adds the ETag; true when the client has that version: it was told, and nothing is left to do. */
@@ -280,7 +292,7 @@ static void on_get_end(void *data, const struct error *err)
 
 /* --- what it is, without it --- */
 
-static void on_head_ready(void *data, const struct guest_file_info *info)
+static void on_info(void *data, const struct guest_file_info *info)
 {
 	struct transfer *t = data;
 
@@ -352,8 +364,7 @@ static int begin_get(struct transfer *t, struct error *err)
 	static const struct guest_stream_callbacks callbacks = { .ready = on_file_ready,
 								 .output = on_file_bytes,
 								 .end = on_get_end };
-	static const struct guest_stream_callbacks head = { .ready = on_head_ready,
-							    .end = on_head_end };
+	static const struct guest_stream_callbacks head = { .ready = on_info, .end = on_head_end };
 
 	if (t->tar)
 		return guest_tar_get(t->at, t->path, &callbacks, t, &t->guest, err);
@@ -420,11 +431,25 @@ static void on_put_end(void *data, const struct error *err)
 	struct transfer *t = data;
 
 	t->guest = NULL;
-	if (err->code != ERR_NONE)
+	if (err->code != ERR_NONE) {
 		http_reply_error(t->req, err, NULL);
-	else
+	} else {
+		tell_etag(t, &t->info);
 		http_reply_empty(t->req, 204);
+	}
 	transfer_free(t);
+}
+
+/* A tree has no version, so nothing can be bound to it. */
+static int read_condition(const struct transfer *t, struct guest_condition *ret, struct error *err)
+{
+	*ret = (struct guest_condition){ .if_match = http_header(t->req, "If-Match"),
+					 .if_none_match = http_header(t->req, "If-None-Match") };
+	if (t->tar && (ret->if_match || ret->if_none_match))
+		return error_set(err, ERR_INVALID,
+				 "If-Match and If-None-Match: a tree has no version; they are for "
+				 "single files");
+	return 0;
 }
 
 static struct guest_put_options put_options(const struct http_request *req)
@@ -443,7 +468,8 @@ static struct guest_put_options put_options(const struct http_request *req)
 
 void api_file_put(struct http_request *req, void *context)
 {
-	static const struct guest_stream_callbacks callbacks = { .writable = on_writable,
+	static const struct guest_stream_callbacks callbacks = { .ready = on_info,
+								 .writable = on_writable,
 								 .end = on_put_end };
 	static const struct http_upload_callbacks upload = { .data = on_upload_data,
 							     .end = on_upload_end,
@@ -461,6 +487,8 @@ void api_file_put(struct http_request *req, void *context)
 		t = transfer_new(req);
 		r = t ? 0 : error_errno(&err, -ENOMEM, "file");
 	}
+	if (r == 0)
+		r = read_condition(t, &options.condition, &err);
 	if (r == 0)
 		r = t->tar ? guest_tar_put(vm_guest(vm), t->path, &callbacks, t, &t->guest, &err)
 			   : guest_file_put(vm_guest(vm), t->path, &options, &callbacks, t,
@@ -480,6 +508,7 @@ void api_file_delete(struct http_request *req, void *context)
 {
 	static const struct guest_stream_callbacks callbacks = { .end = on_get_end };
 	struct api *api = context;
+	struct guest_condition condition;
 	struct transfer *t = NULL;
 	struct vm *vm = NULL;
 	struct error err = ERROR_INIT;
@@ -495,11 +524,13 @@ void api_file_delete(struct http_request *req, void *context)
 	if (r == 0 && strspn(t->path, "/.") == strlen(t->path))
 		r = error_set(&err, ERR_INVALID,
 			      "path: the guest's root folder can't be deleted; name what is in it");
+	if (r == 0)
+		r = read_condition(t, &condition, &err);
 	if (r == 0) {
 		http_on_gone(req, on_client_gone, t);
 		r = guest_file_delete(vm_guest(vm), t->path,
-				      api_query_bool(req, "recursive", false), &callbacks, t,
-				      &t->guest, &err);
+				      api_query_bool(req, "recursive", false), &condition,
+				      &callbacks, t, &t->guest, &err);
 	}
 	if (r < 0) {
 		http_on_gone(req, NULL, NULL);

@@ -167,7 +167,9 @@ static int remove_first(struct prepare *p, struct error *err)
 
 	if (r == 0)
 		r = workspaces_delete(p->api->store, p->vm_id, err);
-	return r < 0 ? r : guest_file_delete(guest, p->path, true, &callbacks, p, &p->guest, err);
+	return r < 0 ? r
+		     : guest_file_delete(guest, p->path, true, &GUEST_NO_CONDITION, &callbacks, p,
+					 &p->guest, err);
 }
 
 static void on_looked(void *data, const struct error *err)

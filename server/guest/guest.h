@@ -148,12 +148,21 @@ struct guest_stream_callbacks {
 	void (*end)(void *data, const struct error *err);
 };
 
+/* Versions that a change of a file is bound to: values of the headers, or NULL. */
+struct guest_condition {
+	const char *if_match;
+	const char *if_none_match;
+};
+
+#define GUEST_NO_CONDITION ((struct guest_condition){ .if_match = NULL })
+
 struct guest_put_options {
 	int64_t offset; /* -1: the whole file is replaced; else written in place from there on */
 	int32_t mode;   /* -1: as the old file, or 0644 */
 	int64_t uid;    /* -1: as the old file, or root; likewise gid */
 	int64_t gid;
-	bool parents; /* make missing folders */
+	bool parents;                     /* make missing folders */
+	struct guest_condition condition; /* else ERR_PRECONDITION */
 };
 
 #define GUEST_PUT_OPTIONS_INIT \
@@ -181,6 +190,7 @@ int guest_file_put(struct guest *guest, const char *path, const struct guest_put
 		   const struct guest_stream_callbacks *callbacks, void *data,
 		   struct guest_stream **ret_stream, struct error *err) MUST_USE;
 int guest_file_delete(struct guest *guest, const char *path, bool recursive,
+		      const struct guest_condition *condition,
 		      const struct guest_stream_callbacks *callbacks, void *data,
 		      struct guest_stream **ret_stream, struct error *err) MUST_USE;
 /* A tree as a tar stream, out of and into the guest. Names are relative to the folder. */

@@ -122,6 +122,8 @@ static enum error_code code_of(int status)
 		return ERR_INVALID;
 	case 409:
 		return ERR_STATE;
+	case 412:
+		return ERR_PRECONDITION;
 	default:
 		return ERR_GUEST;
 	}
@@ -237,7 +239,27 @@ struct request {
 	const char *path;
 	const char *query; /* "" for none */
 	bool body;
+	struct guest_condition condition;
 };
+
+static struct link_stream *open_request(struct guest *guest, const struct request *req,
+					const char *path, struct guest_stream *s)
+{
+	struct link_header headers[6] = {
+		{ ":method", req->method },
+		{ ":scheme", "http" },
+		{ ":authority", "guest" },
+		{ ":path", path },
+	};
+	size_t n = 4;
+
+	if (req->condition.if_match)
+		headers[n++] = (struct link_header){ "if-match", req->condition.if_match };
+	if (req->condition.if_none_match)
+		headers[n++] =
+			(struct link_header){ "if-none-match", req->condition.if_none_match };
+	return link_stream_open(guest_session(guest), headers, n, req->body, &stream_ops, s);
+}
 
 static int request(struct guest *guest, const struct request *req,
 		   const struct guest_stream_callbacks *callbacks, void *data,
@@ -255,7 +277,7 @@ static int request(struct guest *guest, const struct request *req,
 	if (!s)
 		return error_to_errno(err);
 	s->large = streq(req->method, "GET");
-	s->stream = guest_open_stream(guest, req->method, path, req->body, &stream_ops, s);
+	s->stream = open_request(guest, req, path, s);
 	return opened(s, ret_stream, err);
 }
 
@@ -264,7 +286,7 @@ int guest_file_get(struct guest *guest, const char *path, const struct guest_ran
 		   struct guest_stream **ret_stream, struct error *err)
 {
 	char query[80];
-	const struct request req = { "GET", "/files/", path, query, false };
+	const struct request req = { "GET", "/files/", path, query, false, GUEST_NO_CONDITION };
 
 	if (range->from_end)
 		(void)snprintf(query, sizeof(query), "?last=%llu",
@@ -280,8 +302,9 @@ int guest_file_head(struct guest *guest, const char *path, bool follow_links,
 		    const struct guest_stream_callbacks *callbacks, void *data,
 		    struct guest_stream **ret_stream, struct error *err)
 {
-	const struct request req = { "HEAD", "/files/", path, follow_links ? "" : "?nofollow=1",
-				     false };
+	const struct request req = { "HEAD", "/files/",
+				     path,   follow_links ? "" : "?nofollow=1",
+				     false,  GUEST_NO_CONDITION };
 
 	return request(guest, &req, callbacks, data, ret_stream, err);
 }
@@ -291,7 +314,7 @@ int guest_file_put(struct guest *guest, const char *path, const struct guest_put
 		   struct guest_stream **ret_stream, struct error *err)
 {
 	char query[200];
-	const struct request req = { "PUT", "/files/", path, query, true };
+	const struct request req = { "PUT", "/files/", path, query, true, options->condition };
 	int n = snprintf(query, sizeof(query), "?parents=%d", options->parents);
 
 	if (options->offset >= 0)
@@ -310,11 +333,12 @@ int guest_file_put(struct guest *guest, const char *path, const struct guest_put
 }
 
 int guest_file_delete(struct guest *guest, const char *path, bool recursive,
+		      const struct guest_condition *condition,
 		      const struct guest_stream_callbacks *callbacks, void *data,
 		      struct guest_stream **ret_stream, struct error *err)
 {
 	const struct request req = { "DELETE", "/files/", path, recursive ? "?recursive=1" : "",
-				     false };
+				     false,    *condition };
 
 	return request(guest, &req, callbacks, data, ret_stream, err);
 }
@@ -323,7 +347,7 @@ int guest_tar_get(struct guest *guest, const char *path,
 		  const struct guest_stream_callbacks *callbacks, void *data,
 		  struct guest_stream **ret_stream, struct error *err)
 {
-	const struct request req = { "GET", "/tar/", path, "", false };
+	const struct request req = { "GET", "/tar/", path, "", false, GUEST_NO_CONDITION };
 
 	return request(guest, &req, callbacks, data, ret_stream, err);
 }
@@ -331,7 +355,7 @@ int guest_tar_get(struct guest *guest, const char *path,
 int guest_tar_get_root(struct guest *guest, const struct guest_stream_callbacks *callbacks,
 		       void *data, struct guest_stream **ret_stream, struct error *err)
 {
-	const struct request req = { "GET", "/tar/", "/", "?root=1", false };
+	const struct request req = { "GET", "/tar/", "/", "?root=1", false, GUEST_NO_CONDITION };
 
 	return request(guest, &req, callbacks, data, ret_stream, err);
 }
@@ -340,7 +364,7 @@ int guest_tar_put(struct guest *guest, const char *path,
 		  const struct guest_stream_callbacks *callbacks, void *data,
 		  struct guest_stream **ret_stream, struct error *err)
 {
-	const struct request req = { "PUT", "/tar/", path, "", true };
+	const struct request req = { "PUT", "/tar/", path, "", true, GUEST_NO_CONDITION };
 
 	return request(guest, &req, callbacks, data, ret_stream, err);
 }

@@ -4,32 +4,11 @@
 #include <string.h>
 
 #include "lib/base/cleanup.h"
+#include "lib/base/etag.h"
 #include "lib/json/json.h"
 #include "server/http/internal.h"
 
 enum { ETAG_MAX = 128 };
-
-/* True when the list of quoted tags has this one, or is "*". Weak tags compare like strong ones. */
-static bool list_has(const char *list, const char *etag)
-{
-	size_t len = strlen(etag);
-
-	while (*list) {
-		list += strspn(list, " \t,");
-		if (*list == '*')
-			return true;
-		if (str_has_prefix(list, "W/"))
-			list += 2;
-		if (*list != '"')
-			return false;
-		list++;
-		if (strncmp(list, etag, len) == 0 && list[len] == '"')
-			return true;
-		list += strcspn(list, "\"");
-		list += *list == '"';
-	}
-	return false;
-}
 
 void http_json_etag(const char *text, size_t len, char etag[HTTP_ETAG_SIZE])
 {
@@ -58,7 +37,7 @@ bool http_matches_etag(const struct http_request *req, const char *etag)
 {
 	const char *wanted = http_header(req, "If-None-Match");
 
-	return wanted && list_has(wanted, etag);
+	return wanted && etag_list_has(wanted, etag, true);
 }
 
 bool http_not_modified(struct http_request *req, const char *etag)
@@ -77,7 +56,7 @@ int http_check_if_match(const struct http_request *req, const char *etag, struct
 {
 	const char *wanted = http_header(req, "If-Match");
 
-	if (!wanted || list_has(wanted, etag))
+	if (!wanted || etag_list_has(wanted, etag, false))
 		return 0;
 	return error_set(err, ERR_PRECONDITION, "the resource has changed: its version is \"%s\"",
 			 etag);

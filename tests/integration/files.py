@@ -92,6 +92,30 @@ class Files(LifeTest):
         self.assertEqual(b"", self.get("root/empty").body)
         self.assertEqual("bytes */0", self.get("root/empty", {"Range": "bytes=0-"}, 416).headers["Content-Range"])
 
+    def test_a_change_is_bound_to_a_version(self):
+        self.put("root/f", b"0", headers={**BIN, "If-Match": "*"}, status=412)
+        self.get("root/f", status=404)
+        first = self.server.raw("PUT", "/vms/a/files/root/f", b"one", headers={**BIN, "If-None-Match": "*"})
+        self.assertEqual(204, first.status, first)
+        tag = self.get("root/f").headers["ETag"]
+        self.assertEqual(tag, first.headers["ETag"])
+        refused = self.put("root/f", b"two", headers={**BIN, "If-None-Match": "*"}, status=412)
+        self.assertIn(tag.strip('"'), refused["detail"])
+        self.put("root/f", os.urandom(1 << 20), headers={**BIN, "If-Match": '"other"'}, status=412)
+        self.assertEqual(b"one", self.get("root/f").body)
+        self.put("root/f", b"three", headers={**BIN, "If-Match": f'"other", {tag}'})
+        refused = self.put("root/f", b"X", "?offset=0", headers={**BIN, "If-Match": tag}, status=412)
+        self.assertIn("has changed", refused["detail"])
+        refused = self.server.must(412, "DELETE", "/vms/a/files/root/f", headers={"If-Match": tag})
+        self.assertEqual("precondition_failed", refused["code"])
+        now = self.get("root/f").headers["ETag"]
+        self.assertNotEqual(tag, now)
+        self.server.must(412, "DELETE", "/vms/a/files/root/f", headers={"If-None-Match": f"W/{now}"})
+        self.server.must(204, "DELETE", "/vms/a/files/root/f", headers={"If-Match": now})
+        self.server.must(412, "DELETE", "/vms/a/files/root/f", headers={"If-Match": now})
+        tree = self.put("root/tree", b"", "?tar=true", {**TAR, "If-None-Match": "*"}, 422)
+        self.assertIn("a tree has no version", tree["detail"])
+
     def test_the_root_folder(self):
         self.assertIn("root", [e["name"] for e in self.get("").json()["entries"]])
         out = io.BytesIO()

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -349,6 +350,88 @@ static void a_write_that_breaks_off_changes_nothing(void **state)
 	rig_stop(&rig);
 }
 
+static void put_if(struct rig *rig, const struct guest_condition *condition, const char *text,
+		   enum error_code code)
+{
+	struct guest_put_options options = GUEST_PUT_OPTIONS_INIT;
+	struct moved m = { .out = NULL };
+
+	options.condition = *condition;
+	put_with(rig, &m, "bound", text, &options);
+	assert_int_equal(m.err.code, code);
+}
+
+static void a_change_can_be_bound_to_a_version(void **state)
+{
+	const struct guest_condition any = { .if_match = "*" };
+	const struct guest_condition none = { .if_none_match = "*" };
+	struct moved first = { .out = NULL };
+	struct guest_condition this = { .if_match = first.info.etag };
+	struct guest_condition weak = { .if_match = "" };
+	char text[80];
+	struct rig rig;
+
+	(void)state;
+	run("rm -rf *");
+	rig_start(&rig);
+	put_if(&rig, &any, "0", ERR_PRECONDITION);
+	run("test ! -e bound");
+	put_if(&rig, &none, "1", ERR_NONE);
+	put_if(&rig, &none, "2", ERR_PRECONDITION);
+	get(&rig, &first, "bound", 0, UINT64_MAX);
+	(void)snprintf(text, sizeof(text), "W/%s", first.info.etag);
+	weak.if_match = text;
+	put_if(&rig, &weak, "3", ERR_PRECONDITION);
+	weak = (struct guest_condition){ .if_none_match = text };
+	put_if(&rig, &weak, "4", ERR_PRECONDITION);
+	run("test \"$(cat bound)\" = 1");
+	put_if(&rig, &this, "555", ERR_NONE);
+	put_if(&rig, &this, "6", ERR_PRECONDITION);
+	put_if(&rig, &any, "7777", ERR_NONE);
+	put_if(&rig, &weak, "88888", ERR_NONE);
+	run("test \"$(cat bound)\" = 88888 && test \"$(ls -A)\" = bound");
+	free(first.out);
+	rig_stop(&rig);
+}
+
+/* The new file is there, beside the old one. */
+static bool writing_has_begun(void *data)
+{
+	glob_t found = { .gl_pathc = 0 };
+	bool begun = glob(at(".banger-*"), 0, NULL, &found) == 0;
+
+	(void)data;
+	globfree(&found);
+	return begun;
+}
+
+/* One that changes while the new bytes come stays as it has become. */
+static void a_change_in_between_is_seen(void **state)
+{
+	struct guest_put_options options = GUEST_PUT_OPTIONS_INIT;
+	struct error err = ERROR_INIT;
+	struct moved seen = { .out = NULL };
+	struct moved m = { .hold_input = true, .input = "mine", .input_left = 4 };
+	struct rig rig;
+
+	(void)state;
+	run("rm -rf *; echo old > f");
+	rig_start(&rig);
+	get(&rig, &seen, "f", 0, UINT64_MAX);
+	options.condition.if_match = seen.info.etag;
+	assert_int_equal(
+		guest_file_put(rig.guest, at("f"), &options, &callbacks, &m, &m.stream, &err), 0);
+	write_more(&m);
+	rig_run(&rig, writing_has_begun, NULL);
+	run("echo theirs > f");
+	guest_stream_finish(m.stream);
+	rig_run(&rig, ended, &m);
+	assert_int_equal(m.err.code, ERR_PRECONDITION);
+	run("test \"$(cat f)\" = theirs && test \"$(ls -A)\" = f");
+	free(seen.out);
+	rig_stop(&rig);
+}
+
 /* --- large files: bytes that a thread of the agent reads --- */
 
 enum { LARGE = 8 << 20 };
@@ -455,7 +538,8 @@ static void files_and_trees_are_removed(void **state)
 		struct moved m = { .out = NULL };
 
 		assert_int_equal(guest_file_delete(rig.guest, at(cases[i].name), cases[i].recursive,
-						   &callbacks, &m, &m.stream, &err),
+						   &GUEST_NO_CONDITION, &callbacks, &m, &m.stream,
+						   &err),
 				 0);
 		rig_run(&rig, ended, &m);
 		assert_int_equal(m.err.code, cases[i].code);
@@ -666,6 +750,8 @@ int main(void)
 		cmocka_unit_test(a_file_is_described_without_its_bytes),
 		cmocka_unit_test(a_file_is_written_whole),
 		cmocka_unit_test(a_write_that_breaks_off_changes_nothing),
+		cmocka_unit_test(a_change_can_be_bound_to_a_version),
+		cmocka_unit_test(a_change_in_between_is_seen),
 		cmocka_unit_test(a_large_file_comes_as_it_is),
 		cmocka_unit_test(a_file_that_becomes_shorter_breaks_off),
 		cmocka_unit_test(a_large_file_that_nobody_wants_any_more_is_let_go),
