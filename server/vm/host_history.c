@@ -65,7 +65,7 @@ void host_history_add(struct host_history *h, int64_t at_ms, const struct host_s
 	struct host_sample sample = {
 		.at_ms = at_ms,
 		.memory_used_bytes = now->memory_total_bytes - now->memory_available_bytes,
-		.disk_used_bytes = now->disk_used_bytes,
+		.disk_free_bytes = now->disk_free_bytes,
 		.vms = *vms,
 		.pressure_known = now->pressure_known,
 	};
@@ -87,7 +87,7 @@ static json_t *sample_json(const struct host_sample *s)
 			      "vms_memory_bytes", (json_int_t)s->vms.memory_bytes,
 			      "vms_memory_shared_bytes", (json_int_t)s->vms.memory_shared_bytes,
 			      "memory_used_bytes", (json_int_t)s->memory_used_bytes,
-			      "disk_used_bytes", (json_int_t)s->disk_used_bytes);
+			      "disk_free_bytes", (json_int_t)s->disk_free_bytes);
 
 	if (s->cpu_known)
 		(void)json_object_set_new(o, "cpu", json_real(s->cpu_permille / 1000.0));

@@ -18,7 +18,7 @@ struct host_vms {
 struct host_sample {
 	int64_t at_ms; /* wall clock */
 	uint64_t memory_used_bytes;
-	uint64_t disk_used_bytes;
+	uint64_t disk_free_bytes;
 	struct host_vms vms;
 	/* What is a mean over the time since the sample before: */
 	bool cpu_known;        /* false where there is none before, or it is too old */

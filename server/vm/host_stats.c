@@ -90,10 +90,8 @@ void host_stats_read(int dir_fd, struct host_stats *ret_stats)
 
 	read_cpu(&s);
 	read_memory(&s);
-	if (fstatvfs(dir_fd, &fs) == 0) {
-		s.disk_total_bytes = (uint64_t)fs.f_blocks * fs.f_frsize;
-		s.disk_used_bytes = (uint64_t)(fs.f_blocks - fs.f_bfree) * fs.f_frsize;
-	}
+	if (fstatvfs(dir_fd, &fs) == 0)
+		s.disk_free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
 	for (enum host_pressure kind = 0; kind < HOST_PRESSURES; kind++)
 		if (!host_pressure_read(kind, &s.pressure[kind]))
 			s.pressure_known = false;

@@ -23,8 +23,7 @@ struct host_stats {
 	uint64_t cpu_us; /* all processors were busy since the host's start; 0: not known */
 	uint64_t memory_total_bytes;
 	uint64_t memory_available_bytes;
-	uint64_t disk_total_bytes;
-	uint64_t disk_used_bytes;
+	uint64_t disk_free_bytes; /* for programs without privileges */
 	bool pressure_known;
 	struct host_waits pressure[HOST_PRESSURES];
 };

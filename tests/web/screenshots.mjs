@@ -40,7 +40,10 @@ const PAGES = [
 		for (let i = 0; i < Math.min(3, await boxes.count()); i++) await boxes.nth(i).click();
 		await rest(page, 400);
 	}],
-	["vm-overview", `#/vms/${vm}`, rest],
+	["vm-overview", `#/vms/${vm}`, async (page) => {
+		await page.getByText("Processes", { exact: false }).first().waitFor();
+		await rest(page);
+	}],
 	["vm-run", `#/vms/${vm}/exec`, async (page) => {
 		for (const line of ["uname -a", "df -h /"]) {
 			await page.getByLabel(`Command to run in ${vm}`).fill(line);
@@ -87,10 +90,16 @@ const PAGES = [
 	["empty", `#/vms`, rest, empty],
 ];
 
+/* once for all pictures: each login is an event, and events are in the pictures too */
+const signedIn = new Map();
+
 async function picture(browser, [name, hash, prepare, from = server], theme, size, viewport) {
-	const { context, page, faults } = await openPage(browser, { viewport, colorScheme: theme, deviceScaleFactor: size === "phone" ? 2 : 1, hasTouch: size === "phone" });
+	const { context, page, faults } = await openPage(browser, { viewport, colorScheme: theme, deviceScaleFactor: size === "phone" ? 2 : 1, hasTouch: size === "phone", storageState: signedIn.get(from) });
 	try {
-		await page.goto(await from.loginLink());
+		if (!signedIn.has(from)) {
+			await page.goto(await from.loginLink());
+			signedIn.set(from, await context.storageState());
+		}
 		await page.goto(`${from.url}/${hash}`);
 		await settled(page);
 		await prepare(page);

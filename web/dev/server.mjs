@@ -312,7 +312,7 @@ const hostSample = (t) => {
 	const load = 0.5 + 0.5 * Math.sin(t / 61_000);
 	return {
 		at: iso(t), cpu: 1 + 3 * load, vms_cpu: 2.4 * load, vms_running: host.vms.running, memory_used_bytes: (9 + 3 * load) * GIB, vms_memory_bytes: (4 + 2 * load) * GIB,
-		vms_memory_shared_bytes: 2.1 * GIB, disk_used_bytes: 246 * GIB, pressure: { cpu: 6 * load, memory: 0, io: 1.5 * load },
+		vms_memory_shared_bytes: 2.1 * GIB, disk_free_bytes: 214 * GIB, pressure: { cpu: 6 * load, memory: 0, io: 1.5 * load },
 	};
 };
 

@@ -40,7 +40,7 @@ export function HistoryCard({ host }: { host: Host }) {
 				{ label: "VMs", colour: "--accent", values: samples.map((s) => s.vms_memory_bytes), fill: true },
 				{ label: "saved by sharing", colour: "--ok-fill", values: samples.map((s) => s.vms_memory_shared_bytes) },
 			],
-			disk: [{ label: "in use", colour: "--accent", values: samples.map((s) => s.disk_used_bytes), fill: true }],
+			disk: [{ label: "free", colour: "--ok-fill", values: samples.map((s) => s.disk_free_bytes), fill: true }],
 			waits: samples.some((s) => s.pressure) && WAITS.map(([label, key, colour]) => ({ label, colour, values: samples.map((s) => s.pressure?.[key] ?? null) })),
 			last: samples[samples.length - 1],
 		};
@@ -55,7 +55,7 @@ export function HistoryCard({ host }: { host: Host }) {
 				<div class="plots pairs">
 					<Figure {...common} name="Processors" series={data.cpu} format={cores} most={1} value={last.cpu !== undefined && `${cores(last.cpu)} of ${host.cpus}, ${cores(last.vms_cpu)} by ${plural(last.vms_running, "VM")}`} label={`Processors in use over time; now ${cores(last.cpu ?? 0)} of ${host.cpus}`} />
 					<Figure {...common} name="Memory" series={data.memory} format={bytes} binary value={`${bytes(last.memory_used_bytes)} of ${bytes(host.memory.total_bytes)}, ${bytes(last.vms_memory_bytes)} by VMs`} label={`Memory in use over time; now ${bytes(last.memory_used_bytes)} of ${bytes(host.memory.total_bytes)}`} />
-					<Figure {...common} name="Disk" series={data.disk} format={bytes} binary value={`${bytes(last.disk_used_bytes)} of ${bytes(host.disk.total_bytes)}`} label={`Disk in use over time; now ${bytes(last.disk_used_bytes)} of ${bytes(host.disk.total_bytes)}`} />
+					<Figure {...common} name="Disk" series={data.disk} format={bytes} binary value={`${bytes(last.disk_free_bytes)} of ${bytes(host.disk.total_bytes)} free`} label={`Free disk over time; now ${bytes(last.disk_free_bytes)} of ${bytes(host.disk.total_bytes)}`} />
 					{data.waits && <Figure {...common} name="Waiting" series={data.waits} format={percent} most={10} value="share of the time in which something waited" label="Waits over time" />}
 				</div>
 			)}

@@ -162,7 +162,7 @@ function Capacity() {
 					</Card>
 				)}
 				<Card title="Disk" actions={can("cache_prune") && <Button kind="quiet" icon="trash" title="Downloaded layers of images that nothing needs any more" label="Clean up…" onClick={cleanCache} />}>
-					<Meter wide value={disk.total_bytes - disk.free_bytes} of={disk.total_bytes} text={`${bytes(disk.total_bytes - disk.free_bytes)} of ${bytes(disk.total_bytes)} in use by everything`} label="Disk in use" />
+					<Meter wide value={disk.total_bytes - disk.free_bytes} of={disk.total_bytes} text={`${bytes(disk.free_bytes)} of ${bytes(disk.total_bytes)} free`} label="Disk in use" />
 					<Details
 						rows={[
 							["VMs", bytes(disk.vms_bytes)],
