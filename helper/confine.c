@@ -6,59 +6,35 @@
 #include <cap-ng.h>
 #include <errno.h>
 #include <seccomp.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 
 #include "helper/helper.h"
 
-enum { WORD_MAX = 32 };
-
-/* Takes a word of a list with blanks between; false at its end. */
-static bool next_word(const char **list, char word[WORD_MAX])
-{
-	size_t len = strcspn(*list, " ");
-
-	(void)snprintf(word, WORD_MAX, "%.*s", (int)len, *list);
-	*list += len + ((*list)[len] == ' ');
-	return len > 0;
-}
-
-/* The words of HELPER_CAPABILITIES as bits. */
-static uint64_t wanted_capabilities(void)
-{
-	const char *at = HELPER_CAPABILITIES;
-	char name[WORD_MAX];
-	uint64_t bits = 0;
-
-	while (next_word(&at, name))
-		bits |= (uint64_t)1 << capng_name_to_capability(name + strlen("cap_"));
-	return bits;
-}
-
-/* Never more than there was; the bounding set is left alone where it is small enough already. */
+/* Takes away, never adds; what the bounding set has not got any more needs no CAP_SETPCAP. */
 static int drop_capabilities(void)
 {
-	uint64_t wanted = wanted_capabilities();
-	capng_select_t select = CAPNG_SELECT_CAPS;
-	uint64_t held = 0;
+	char names[] = HELPER_CAPABILITIES;
+	char *rest = names;
+	const char *name;
+	uint64_t kept = 0;
 
+	while ((name = strsep(&rest, " ")))
+		kept |= (uint64_t)1 << capng_name_to_capability(name + strlen("cap_"));
 	if (capng_get_caps_process() < 0)
 		return -EPERM;
 	for (unsigned int cap = 0; cap <= (unsigned int)CAP_LAST_CAP; cap++) {
-		if (capng_have_capability(CAPNG_PERMITTED, cap))
-			held |= (uint64_t)1 << cap;
-		if (!(wanted >> cap & 1) && prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 1)
-			select = CAPNG_SELECT_BOTH;
+		bool keep = kept >> cap & 1;
+
+		(void)capng_update(CAPNG_DROP,
+				   keep ? CAPNG_INHERITABLE
+					: CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE,
+				   cap);
+		if (!keep && prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 1 &&
+		    prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+			return -errno;
 	}
-	capng_clear(CAPNG_SELECT_BOTH);
-	for (unsigned int cap = 0; cap <= (unsigned int)CAP_LAST_CAP; cap++) {
-		if (wanted & held & ((uint64_t)1 << cap))
-			(void)capng_update(CAPNG_ADD,
-					   CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET,
-					   cap);
-	}
-	return capng_apply(select) < 0 ? -EPERM : 0;
+	return capng_apply(CAPNG_SELECT_CAPS) < 0 ? -EPERM : 0;
 }
 
 /*
@@ -68,7 +44,7 @@ static int drop_capabilities(void)
  */
 static int filter_calls(void)
 {
-	static const char refused[] =
+	char refused[] =
 		"acct add_key adjtimex bpf clock_adjtime clock_settime delete_module "
 		"finit_module fsconfig fsmount fsopen fspick init_module io_uring_enter "
 		"io_uring_setup ioperm iopl kcmp kexec_file_load kexec_load keyctl "
@@ -76,12 +52,12 @@ static int filter_calls(void)
 		"perf_event_open process_vm_readv process_vm_writev ptrace quotactl reboot "
 		"request_key setdomainname sethostname settimeofday swapoff swapon syslog "
 		"userfaultfd vhangup";
-	const char *at = refused;
-	char name[WORD_MAX];
+	char *rest = refused;
+	const char *name;
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
 	int r = ctx ? 0 : -ENOMEM;
 
-	while (r == 0 && next_word(&at, name))
+	while (r == 0 && (name = strsep(&rest, " ")))
 		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), seccomp_syscall_resolve_name(name),
 				     0);
 	if (r == 0)

@@ -11,12 +11,20 @@
 
 static_assert((int)HELPER_ID_LEN == (int)ID_LEN, "ids on the wire are ids");
 
+bool all_zero(const void *p, size_t n)
+{
+	const uint8_t *byte = p;
+
+	while (n > 0 && byte[n - 1] == 0)
+		n--;
+	return n == 0;
+}
+
 bool vm_id_ok(const char id[HELPER_ID_LEN])
 {
 	char s[HELPER_ID_LEN + 1];
 
-	memcpy(s, id, HELPER_ID_LEN);
-	s[HELPER_ID_LEN] = '\0';
+	(void)snprintf(s, sizeof(s), "%.*s", HELPER_ID_LEN, id);
 	return id_valid(s);
 }
 
@@ -42,18 +50,23 @@ int signal_number(const char *name, size_t size)
 	char s[16];
 
 	/* Behind the name there is nothing but padding. */
-	for (size_t i = len; i < size; i++)
-		if (name[i])
-			return 0;
-	if (len >= sizeof(s))
+	if (len >= sizeof(s) || !all_zero(name + len, size - len))
 		return 0;
-	memcpy(s, name, len);
-	s[len] = '\0';
+	(void)snprintf(s, sizeof(s), "%.*s", (int)len, name);
 	name = strncasecmp(s, "SIG", 3) == 0 ? s + 3 : s;
 	for (size_t i = 0; i < ARRAY_SIZE(allowed); i++)
 		if (strcasecmp(name, allowed[i].name) == 0)
 			return allowed[i].number;
 	return 0;
+}
+
+int signal_asked(const struct call *call)
+{
+	const struct helper_signal_request *req = call->body;
+
+	if (call->op == HELPER_PROCESS_KILL)
+		return all_zero(req->signal, sizeof(req->signal)) ? SIGKILL : 0;
+	return signal_number(req->signal, sizeof(req->signal));
 }
 
 /* The end of an id is its random half. */
@@ -62,42 +75,44 @@ void tap_name(const char id[HELPER_ID_LEN], char *name)
 	(void)snprintf(name, TAP_NAME_SIZE, TAP_PREFIX "%.12s", id + HELPER_ID_LEN - 12);
 }
 
-/* `path` (not NUL-terminated) is `dir` or has it as its first components. */
-static bool at_or_below(const char *path, size_t len, const char *dir)
+const char *next_line(const char *line)
 {
-	size_t n = strlen(dir);
+	const char *end = strchr(line, '\n');
 
-	return len >= n && memcmp(path, dir, n) == 0 && (len == n || path[n] == '/');
+	return end ? end + 1 : NULL;
 }
 
 /*
  * Lines are "<number>:<controllers>:<path>". systemd keeps its units in the unified hierarchy
  * (cgroup v2: "0::") and, on v1 and hybrid hosts, in the one named "name=systemd"; the others say
- * nothing. The path is compared from its root on, so that a group of the same name that a user
- * made in a slice of their own does not count.
+ * nothing.
+ */
+const char *cgroup_path(const char *line)
+{
+	static const char named[] = ":name=systemd:";
+	size_t digits = strspn(line, "0123456789");
+
+	if (str_has_prefix(line, "0::"))
+		return line + strlen("0::");
+	return digits > 0 && str_has_prefix(line + digits, named) ? line + digits + strlen(named)
+								  : NULL;
+}
+
+/*
+ * The path is compared from its root on, so that a group of the same name that a user made in a
+ * slice of their own does not count, and by whole components.
  */
 bool cgroup_below(const char *text, const char *unit_path)
 {
-	if (unit_path[0] != '/' || unit_path[1] == '\0')
+	size_t n = strlen(unit_path);
+
+	if (n < 2 || unit_path[0] != '/')
 		return false;
-	while (*text) {
-		size_t len = strcspn(text, "\n");
-		const char *first = memchr(text, ':', len);
-		const char *second =
-			first ? memchr(first + 1, ':', len - (size_t)(first + 1 - text)) : NULL;
+	for (const char *line = text; line; line = next_line(line)) {
+		const char *path = cgroup_path(line);
 
-		if (second) {
-			size_t controllers = (size_t)(second - first - 1);
-			bool unified = controllers == 0 && first == text + 1 && text[0] == '0';
-			bool systemd =
-				controllers == 12 && memcmp(first + 1, "name=systemd", 12) == 0;
-			const char *path = second + 1;
-
-			if ((unified || systemd) &&
-			    at_or_below(path, len - (size_t)(path - text), unit_path))
-				return true;
-		}
-		text += len + (text[len] == '\n');
+		if (path && str_has_prefix(path, unit_path) && strchr("/\n", path[n]))
+			return true;
 	}
 	return false;
 }
@@ -110,11 +125,9 @@ const char *api_sock_of(const char *cmdline, size_t len)
 	/* The last argument ends with a NUL, or was cut: then nothing is believed. */
 	if (len == 0 || cmdline[len - 1] != '\0')
 		return NULL;
-	while (arg < end) {
+	while (arg < end && !streq(arg, "--")) {
 		const char *next = arg + strlen(arg) + 1;
 
-		if (streq(arg, "--"))
-			return NULL;
 		if (str_has_prefix(arg, "--api-sock="))
 			return arg + strlen("--api-sock=");
 		if (streq(arg, "--api-sock") || streq(arg, "-a"))
@@ -128,16 +141,13 @@ bool path_below(const char *path, const char *dir)
 {
 	size_t n = strlen(dir);
 
-	if (path[0] != '/' || strncmp(path, dir, n) != 0 || path[n] != '/' || path[n + 1] == '\0')
+	if (path[0] != '/' || !str_has_prefix(path, dir) || path[n] != '/' || path[n + 1] == '\0')
 		return false;
 	/* No empty, "." or ".." component anywhere. */
 	for (const char *p = path; *p;) {
-		size_t len;
+		size_t len = strcspn(++p, "/");
 
-		p++;
-		len = strcspn(p, "/");
-		if (len == 0 || (len == 1 && p[0] == '.') ||
-		    (len == 2 && p[0] == '.' && p[1] == '.'))
+		if (len == 0 || (len <= 2 && strspn(p, ".") == len))
 			return false;
 		p += len;
 	}

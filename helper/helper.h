@@ -23,9 +23,10 @@
 #include "lib/proc/proc.h"
 
 enum {
-	TAP_NAME_SIZE = 16, /* TAP_PREFIX, 12 characters of the VM id, NUL: IFNAMSIZ */
-	NFT_NAT_ELEMENTS = 2,
-	NFT_GUEST_ELEMENTS = 7 + NFT_NAT_ELEMENTS,
+	TAP_NAME_SIZE = 16,   /* TAP_PREFIX, 12 characters of the VM id, NUL: IFNAMSIZ */
+	NFT_NAT_ELEMENTS = 2, /* the last of a guest's */
+	NFT_GUEST_ELEMENTS = 8 + NFT_NAT_ELEMENTS,
+	PROC_FILE_MAX = 64 * 1024,
 };
 
 #define TAP_PREFIX "bgr"
@@ -90,13 +91,12 @@ struct helper {
 	/* The path of the service cgroup as /proc/<pid>/cgroup shows it, such as
 	 * "/system.slice/banger-helper.service"; "" when not started by systemd. */
 	char unit_path[512];
-	uint64_t requests;
-	uint64_t refused;
-	uint32_t connections;
+	unsigned int lacks; /* of enum helper_lacks */
 };
 
 /* One request being answered. */
 struct call {
+	enum helper_op op;
 	const void *body; /* of helper_request_size(op) bytes */
 	int fd;           /* brought by the request; -1: none. Stays the server's to close. */
 	union {
@@ -112,14 +112,29 @@ struct call {
 /* Answers one well-formed request: 0, or -errno with call->reason set. */
 int helper_answer(struct helper *h, enum helper_op op, struct call *call);
 
+/* For a run that knows better than HELPER_HOST: `error`, a negative errno. */
+static inline int refuse(struct call *call, enum helper_reason reason, int error)
+{
+	call->reason = reason;
+	return error;
+}
+
 /* --- gates (gate.c): pure --- */
 
+bool all_zero(const void *p, size_t n);
 bool vm_id_ok(const char id[HELPER_ID_LEN]);
 bool address_ok(const struct config *config, uint32_t address);
 /* "TERM", "sigterm", …; 0 for anything else. */
 int signal_number(const char *name, size_t size);
+/* What process.signal or process.kill asks for; 0 for what may not be sent. */
+int signal_asked(const struct call *call);
 /* The interface of a VM; `name` of TAP_NAME_SIZE bytes. */
 void tap_name(const char id[HELPER_ID_LEN], char *name);
+/* The one behind a line of a NUL-terminated text; NULL behind the last. */
+const char *next_line(const char *line);
+/* The path in a line of /proc/<pid>/cgroup, up to the line's end; NULL in a hierarchy that says
+ * nothing. */
+const char *cgroup_path(const char *line);
 /* True when a line of /proc/<pid>/cgroup puts a process at or below `unit_path`. */
 bool cgroup_below(const char *text, const char *unit_path);
 /* The socket in a NUL-separated command line that says --api-sock or -a; NULL for none. */
@@ -130,13 +145,11 @@ bool path_below(const char *path, const char *dir);
 /* --- operations --- */
 
 int run_signal(struct helper *h, struct call *call);
-int run_kill(struct helper *h, struct call *call);
 
 int run_bridge_ensure(struct helper *h, struct call *call);
 int run_tap_create(struct helper *h, struct call *call);
 int run_tap_delete(struct helper *h, struct call *call);
-int run_nat_ensure(struct helper *h, struct call *call);
-int run_nat_remove(struct helper *h, struct call *call);
+int run_nat(struct helper *h, struct call *call);
 int run_dns_route(struct helper *h, struct call *call);
 int run_dns_clear(struct helper *h, struct call *call);
 
@@ -150,18 +163,37 @@ int cgroup_write(int dir_fd, const char *file, const char *text) MUST_USE;
 
 /* --- the packet filter (nft.c) --- */
 
-/* For "nft -f -": tables, sets and rules. What the sets hold is left as it is. */
+/* For "nft -f -": tables, sets and rules. What the sets hold is left as it is. The limit of
+ * connections is apart, for kernels without it. */
 extern const char nft_rules[];
+extern const char nft_limit[];
 /* A guest's NFT_GUEST_ELEMENTS; `flags` of enum helper_tap_flags. */
 void nft_guest(const struct config *config, const char *tap, uint32_t address, bool on,
 	       unsigned int flags, struct nft_element *ret);
+/* Finds out what the kernel lacks, without changing anything. */
+void rules_try(struct helper *h);
 /* Where somebody has flushed the tables that this helper made: they are made anew, without guests.
  */
 void rules_mend(struct helper *h);
-/* Its NFT_NAT_ELEMENTS. */
-void nft_nat(const struct config *config, uint32_t address, bool on, struct nft_element *ret);
 /* The address that a kernel makes of a hardware address (RFC 4291, appendix A). */
 void link_local(const uint8_t mac[6], uint8_t ret[16]);
+
+/* A file of /proc/<pid>, with a NUL behind it; its length or -errno, for one that does not fit too.
+ */
+ssize_t read_proc(const struct helper *h, pid_t pid, const char *name, char *buf, size_t size);
+
+/* --- the kernel's network (netlink.c): what `struct sys` says of bridge, elements, tap and
+ * link_delete; `n` of elements is NFT_GUEST_ELEMENTS at most --- */
+
+int netlink_bridge(const struct config *config);
+int netlink_elements(const struct nft_element *elements, size_t n);
+int netlink_tap(const char *name, unsigned int flags, uid_t owner);
+int netlink_link_delete(const char *name);
+
+/* A descriptor that becomes readable when the packet filter changes. */
+int netlink_watch(void) MUST_USE;
+/* Reads what there is: true when it may be that a table went. */
+bool netlink_table_gone(int watch_fd);
 
 /* --- stages of main --- */
 

@@ -10,7 +10,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <limits.h>
 #include <linux/magic.h>
 #include <signal.h>
@@ -30,157 +29,139 @@
 
 enum { USAGE = 2, FILES_MAX = 128, FILES_HARD_MAX = 65536 };
 
-static const char usage[] =
-	"usage: banger-helper --owner-uid UID --owner-gid GID [--subnet A.B.C.D/N] [--ula PREFIX]\n"
-	"                     [--runtime-dir DIR] [--jail-dir DIR] [--firecracker FILE]\n"
-	"                     [--jailer FILE] [--socket FILE] [--release-cgroup]\n"
-	"       banger-helper --print-capabilities\n"
-	"Started by systemd as root; see docs/privileges.md.\n";
+static struct config config = {
+	.owner_uid = (uid_t)-1,
+	.owner_gid = (gid_t)-1,
+	.subnet = 0x0ad10000,
+	.prefix = 16,
+	.ula = { 0xfd, 'b', 'a', 'n', 'g', 'r' },
+	.runtime_dir = "/run/banger",
+	.jail_dir = HELPER_JAIL_DIR,
+	.firecracker = "/usr/bin/firecracker",
+	.jailer = "/usr/bin/jailer",
+	.socket = HELPER_SOCKET,
+};
 
-/* A decimal number up to UINT_MAX. */
-static bool parse_number(const char *s, unsigned int *ret)
+/* A decimal number below UINT_MAX, which is nobody's id. */
+static bool parse_number(const char *s, void *ret)
 {
 	char *end;
-	unsigned long n;
+	unsigned long n = strtoul(s, &end, 10);
 
-	errno = 0;
-	n = strtoul(s, &end, 10);
-	if (errno || *s < '0' || *s > '9' || *end || n > UINT_MAX)
-		return false;
-	*ret = (unsigned int)n;
-	return true;
+	*(unsigned int *)ret = (unsigned int)n;
+	return *s >= '0' && *s <= '9' && *end == '\0' && n < UINT_MAX;
 }
 
 /* A private network, 16 to 28 bits, without host bits. */
-static bool parse_subnet(const char *s, struct config *c)
+static bool parse_subnet(const char *s, void *ret)
 {
+	struct config *c = ret;
 	const char *slash = strchr(s, '/');
 	char text[INET_ADDRSTRLEN];
 	struct in_addr addr;
-	unsigned int prefix;
-	uint32_t net;
 
-	if (!slash || (size_t)(slash - s) >= sizeof(text) || !parse_number(slash + 1, &prefix))
+	if (!slash || (size_t)(slash - s) >= sizeof(text) || !parse_number(slash + 1, &c->prefix))
 		return false;
 	(void)snprintf(text, sizeof(text), "%.*s", (int)(slash - s), s);
-	if (prefix < 16 || prefix > 28 || inet_pton(AF_INET, text, &addr) != 1)
+	if (c->prefix < 16 || c->prefix > 28 || inet_pton(AF_INET, text, &addr) != 1)
 		return false;
-	net = ntohl(addr.s_addr);
-	if (net & (UINT32_MAX >> prefix))
-		return false;
-	if (net >> 24 != 10 && net >> 20 != 0xac1 && net >> 16 != 0xc0a8)
-		return false;
-	c->subnet = net;
-	c->prefix = prefix;
-	return true;
+	c->subnet = ntohl(addr.s_addr);
+	return (c->subnet & (UINT32_MAX >> c->prefix)) == 0 &&
+	       (c->subnet >> 24 == 10 || c->subnet >> 20 == 0xac1 || c->subnet >> 16 == 0xc0a8);
 }
 
 /* fc00::/7, nothing set in the lower half. */
-static bool parse_ula(const char *s, struct config *c)
+static bool parse_ula(const char *s, void *ret)
 {
-	static const uint8_t zero[8];
+	uint8_t *ula = ret;
 
-	return inet_pton(AF_INET6, s, c->ula) == 1 && (c->ula[0] & 0xfe) == 0xfc &&
-	       memcmp(c->ula + 8, zero, sizeof(zero)) == 0;
+	return inet_pton(AF_INET6, s, ula) == 1 && (ula[0] & 0xfe) == 0xfc && all_zero(ula + 8, 8);
 }
 
-static bool parse_option(int option, struct config *c)
+static bool parse_path(const char *s, void *ret)
 {
-	const char **path = option == 'r'   ? &c->runtime_dir
-			    : option == 'j' ? &c->jail_dir
-			    : option == 'f' ? &c->firecracker
-			    : option == 'J' ? &c->jailer
-			    : option == 's' ? &c->socket
-					    : NULL;
-
-	if (path)
-		*path = optarg;
-	return path            ? path_below(optarg, "")
-	       : option == 'u' ? parse_number(optarg, &c->owner_uid)
-	       : option == 'g' ? parse_number(optarg, &c->owner_gid)
-	       : option == 'n' ? parse_subnet(optarg, c)
-			       : option == '6' && parse_ula(optarg, c);
+	*(const char **)ret = s;
+	return path_below(s, "");
 }
 
-static bool parse_args(int argc, char **argv, struct config *c, bool *ret_release)
-{
-	static const struct option options[] = {
-		{ "owner-uid", required_argument, NULL, 'u' },
-		{ "owner-gid", required_argument, NULL, 'g' },
-		{ "subnet", required_argument, NULL, 'n' },
-		{ "ula", required_argument, NULL, '6' },
-		{ "runtime-dir", required_argument, NULL, 'r' },
-		{ "jail-dir", required_argument, NULL, 'j' },
-		{ "firecracker", required_argument, NULL, 'f' },
-		{ "jailer", required_argument, NULL, 'J' },
-		{ "socket", required_argument, NULL, 's' },
-		{ "release-cgroup", no_argument, NULL, 'R' },
-		{ "print-capabilities", no_argument, NULL, 'C' },
-		{ NULL, 0, NULL, 0 },
-	};
-	int option;
+static const struct {
+	const char *name;
+	bool (*parse)(const char *s, void *ret);
+	void *ret;
+} options[] = {
+	{ "--owner-uid", parse_number, &config.owner_uid },
+	{ "--owner-gid", parse_number, &config.owner_gid },
+	{ "--subnet", parse_subnet, &config },
+	{ "--ula", parse_ula, config.ula },
+	{ "--runtime-dir", parse_path, &config.runtime_dir },
+	{ "--jail-dir", parse_path, &config.jail_dir },
+	{ "--firecracker", parse_path, &config.firecracker },
+	{ "--jailer", parse_path, &config.jailer },
+	{ "--socket", parse_path, &config.socket },
+};
 
-	/* One thread. NOLINTNEXTLINE(concurrency-mt-unsafe) */
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (option == 'C')
-			exit(puts(HELPER_CAPABILITIES) < 0); /* NOLINT(concurrency-mt-unsafe) */
-		if (option == 'R')
+static bool parse_option(const char *name, const char *value)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++)
+		if (streq(name, options[i].name))
+			return value && options[i].parse(value, options[i].ret);
+	return false;
+}
+
+static bool parse_args(char **argv, bool *ret_release)
+{
+	for (argv++; *argv; argv++) {
+		if (streq(*argv, "--print-capabilities"))
+			/* One thread. NOLINTNEXTLINE(concurrency-mt-unsafe) */
+			exit(puts(HELPER_CAPABILITIES) < 0);
+		if (streq(*argv, "--release-cgroup"))
 			*ret_release = true;
-		else if (!parse_option(option, c))
+		else if (parse_option(argv[0], argv[1]))
+			argv++;
+		else
 			return false;
 	}
-	return optind == argc && c->owner_uid != (uid_t)-1 && c->owner_gid != (gid_t)-1;
+	return config.owner_uid != (uid_t)-1 && config.owner_gid != (gid_t)-1;
 }
 
-/* Limits of the helper that its children may raise again where they have to. */
-static void limit_resources(void)
+static int stage_start(struct helper *h)
 {
+	/* Its children may raise this one again where they have to. */
 	const struct rlimit files = { .rlim_cur = FILES_MAX, .rlim_max = FILES_HARD_MAX };
-	const struct rlimit none = { 0, 0 };
+	const struct rlimit cores = { 0, 0 };
 
-	(void)setrlimit(RLIMIT_NOFILE, &files);
-	(void)setrlimit(RLIMIT_CORE, &none);
-}
-
-static int stage_start(void)
-{
-	if (getauxval(AT_SECURE) || getuid() != geteuid() || getgid() != getegid()) {
-		log_error("refuses to run set-uid or set-gid");
-		return -EPERM;
-	}
-	if (geteuid() != 0) {
-		log_error("must be started by root");
+	if (getauxval(AT_SECURE) || getuid() != geteuid() || getgid() != getegid() ||
+	    geteuid() != 0) {
+		log_error("must be started by root, and never set-uid or set-gid");
 		return -EPERM;
 	}
 	(void)clearenv();
-	if (close_range(3, UINT_MAX, 0) < 0)
-		return -errno;
-	limit_resources();
+	(void)setrlimit(RLIMIT_NOFILE, &files);
+	(void)setrlimit(RLIMIT_CORE, &cores);
 	/* Folders that the jailer makes on the way to a jail can be passed, not read. */
 	(void)umask(066);
-	return chdir("/") < 0 ? -errno : 0;
+	if (close_range(3, UINT_MAX, 0) < 0 || chdir("/") < 0)
+		return -errno;
+	h->root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	h->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return h->root_fd < 0 || h->proc_fd < 0 ? -errno : 0;
 }
 
-/* The part of our own path in /proc/self/cgroup that ends with the unit; "" when there is none. */
+/* The part of our own path in /proc/<pid>/cgroup that ends with the unit; "" when there is none. */
 static void find_unit(struct helper *h)
 {
-	autofree char *text = NULL;
-	const char *line;
+	static const char unit[] = "/" HELPER_UNIT;
+	static char text[PROC_FILE_MAX];
+	ssize_t len = read_proc(h, h->self, "cgroup", text, sizeof(text));
 
-	if (read_file("/proc/self/cgroup", 64 * 1024, &text, NULL) < 0)
-		return;
-	for (line = text; line && *line; line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
-		const char *at = strstr(line, "/" HELPER_UNIT);
-		const char *path = strchr(line, ':');
-		const char *end = at ? at + strlen("/" HELPER_UNIT) : NULL;
+	for (const char *line = len > 0 ? text : NULL; line; line = next_line(line)) {
+		const char *path = cgroup_path(line);
+		const char *at = path ? strstr(path, unit) : NULL;
+		const char *end = at ? at + strlen(unit) : NULL;
 
-		path = path ? strchr(path + 1, ':') : NULL;
-		if (!at || !path || at < path || strchr("/\n", *end) == NULL ||
-		    strcspn(line, "\n") < (size_t)(at - line))
-			continue;
-		(void)snprintf(h->unit_path, sizeof(h->unit_path), "%.*s", (int)(end - path - 1),
-			       path + 1);
-		return;
+		if (at && at < path + strcspn(path, "\n") && strchr("/\n", *end))
+			(void)snprintf(h->unit_path, sizeof(h->unit_path), "%.*s",
+				       (int)(end - path), path);
 	}
 }
 
@@ -223,21 +204,19 @@ static int release_cgroup(const struct helper *h)
 	return 0;
 }
 
-static int stage_bind(struct helper *h, int *ret_listen)
+/* The socket that listens; -errno. */
+static int stage_bind(struct helper *h)
 {
-	h->root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	h->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (h->root_fd < 0 || h->proc_fd < 0)
-		return -errno;
-	/* main() has set it. NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
-	h->jail_fd = open_beneath(h->root_fd, h->config->jail_dir + 1, O_RDONLY | O_DIRECTORY, 0);
+	int fd;
+
+	h->jail_fd = open_beneath(h->root_fd, config.jail_dir + 1, O_RDONLY | O_DIRECTORY, 0);
 	if (h->jail_fd < 0)
-		log_info("no folder %s (errno %d): no jails", h->config->jail_dir, -h->jail_fd);
+		log_info("no folder %s (errno %d): no jails", config.jail_dir, -h->jail_fd);
 	enter_cgroup(h);
-	*ret_listen = server_listen(h->config);
-	if (*ret_listen < 0)
-		log_error("%s: errno %d", h->config->socket, -*ret_listen);
-	return *ret_listen;
+	fd = server_listen(&config);
+	if (fd < 0)
+		log_error("%s: errno %d", config.socket, -fd);
+	return fd;
 }
 
 static int signals(void)
@@ -254,52 +233,37 @@ static int signals(void)
 
 int main(int argc, char **argv)
 {
-	static struct config config = {
-		.owner_uid = (uid_t)-1,
-		.owner_gid = (gid_t)-1,
-		.subnet = 0x0ad10000,
-		.prefix = 16,
-		.ula = { 0xfd, 'b', 'a', 'n', 'g', 'r' },
-		.runtime_dir = "/run/banger",
-		.jail_dir = "/var/lib/banger/jail",
-		.firecracker = "/usr/bin/firecracker",
-		.jailer = "/usr/bin/jailer",
-		.socket = HELPER_SOCKET,
-	};
 	static struct helper helper = {
-		.root_fd = -1, .proc_fd = -1, .cgroup_fd = -1, .jail_fd = -1
+		.config = &config, .sys = &sys_linux, .cgroup_fd = -1, .jail_fd = -1
 	};
 	struct helper *h = &helper;
 	bool release = false;
-	int listen_fd = -1;
+	int listen_fd;
 	int signal_fd;
 	int r;
 
+	(void)argc;
 	log_init("banger-helper", LOG_INFO);
-	if (!parse_args(argc, argv, &config, &release)) {
-		(void)fputs(usage, stderr);
+	if (!parse_args(argv, &release)) {
+		log_error("a wrong or missing option: docs/privileges.md has them all");
 		return USAGE;
 	}
-	r = stage_start();
-	if (r < 0)
-		return EXIT_FAILURE;
-	h->config = &config;
-	h->sys = &sys_linux;
 	h->self = getpid();
+	if (stage_start(h) < 0)
+		return EXIT_FAILURE;
 	find_unit(h);
 	if (release)
 		return release_cgroup(h);
-	r = stage_bind(h, &listen_fd);
-	if (r < 0)
-		return EXIT_FAILURE;
+	listen_fd = stage_bind(h);
 	signal_fd = signals();
-	if (signal_fd < 0)
+	if (listen_fd < 0 || signal_fd < 0)
 		return EXIT_FAILURE;
 	r = confine();
 	if (r < 0) {
 		log_error("can't give up privileges: errno %d", -r);
 		return EXIT_FAILURE;
 	}
+	rules_try(h);
 	log_info("ready on %s for uid %u", config.socket, config.owner_uid);
 	r = server_run(h, listen_fd, signal_fd);
 	(void)unlink(config.socket);

@@ -12,12 +12,10 @@
 #define NFT        "/usr/sbin/nft"
 #define RESOLVECTL "/usr/bin/resolvectl"
 
-static bool has_bridge(struct helper *h, struct call *call)
+static int need_bridge(const struct helper *h, struct call *call)
 {
-	if (h->sys->if_nametoindex(HELPER_BRIDGE))
-		return true;
-	call->reason = HELPER_NO_BRIDGE;
-	return false;
+	return h->sys->if_nametoindex(HELPER_BRIDGE) ? 0
+						     : refuse(call, HELPER_NO_BRIDGE, -ENETDOWN);
 }
 
 /* True when the sets are there: nobody has flushed the tables since. */
@@ -29,11 +27,26 @@ static bool rules_stand(const struct helper *h)
 	return h->rules && h->sys->elements(none, ARRAY_SIZE(none)) == 0;
 }
 
+/* `option` of nft: "-f", or "-cf" to try without changing anything. */
+static int run_nft(struct helper *h, const char *option)
+{
+	const char *const argv[] = { NFT, option, "-", NULL };
+	int r = h->sys->run(argv, nft_rules);
+
+	h->lacks = r < 0                              ? HELPER_LACKS_FILTER
+		   : h->sys->run(argv, nft_limit) < 0 ? HELPER_LACKS_LIMIT
+						      : 0;
+	return r;
+}
+
+void rules_try(struct helper *h)
+{
+	(void)run_nft(h, "-cf");
+}
+
 static int ensure_rules(struct helper *h)
 {
-	static const char *const argv[] = { NFT, "-f", "-", NULL };
-
-	return rules_stand(h) ? 0 : h->sys->run(argv, nft_rules);
+	return rules_stand(h) ? 0 : run_nft(h, "-f");
 }
 
 void rules_mend(struct helper *h)
@@ -63,62 +76,55 @@ int run_bridge_ensure(struct helper *h, struct call *call)
 
 /* What the kernel does not do for NAT, it must have been told by root: a switch of the whole host.
  */
-static bool forwarding(struct helper *h, struct call *call)
+static int need_forwarding(const struct helper *h, struct call *call)
 {
 	autoclose int fd = open_beneath(h->proc_fd, "sys/net/ipv4/ip_forward", O_RDONLY, 0);
 	char c = '0';
 
 	if (fd >= 0 && read(fd, &c, 1) == 1 && c == '1')
-		return true;
-	call->reason = HELPER_NO_FORWARDING;
-	return false;
+		return 0;
+	return refuse(call, HELPER_NO_FORWARDING, -ENETUNREACH);
 }
 
-static int set_guest(const struct helper *h, const char *tap, const struct helper_net_request *req,
-		     bool on)
+/* The last `n` of a guest's elements; `flags` as in tap.create. */
+static int set_guest(const struct helper *h, struct call *call, size_t n, bool on,
+		     unsigned int flags)
 {
+	const struct helper_net_request *req = call->body;
 	struct nft_element elements[NFT_GUEST_ELEMENTS];
+	char tap[TAP_NAME_SIZE];
+	int r;
 
-	nft_guest(h->config, tap, req->address, on, req->flags, elements);
-	return h->sys->elements(elements, ARRAY_SIZE(elements));
+	tap_name(req->vm_id, tap);
+	nft_guest(h->config, tap, req->address, on, flags, elements);
+	r = h->sys->elements(elements + NFT_GUEST_ELEMENTS - n, n);
+	if (r != -ENOENT)
+		return r;
+	/* Without the tables no guest has rules. */
+	return on ? refuse(call, HELPER_NO_BRIDGE, r) : 0;
 }
 
 /* The rules are in force before the interface can carry a packet. */
 int run_tap_create(struct helper *h, struct call *call)
 {
 	const struct helper_net_request *req = call->body;
-	char tap[TAP_NAME_SIZE];
-	int fd;
+	char *tap = call->reply.tap.name;
+	int r = need_bridge(h, call);
 
-	if (!has_bridge(h, call))
-		return -ENETDOWN;
-	if ((req->flags & HELPER_TAP_NAT) && !forwarding(h, call))
-		return -ENETUNREACH;
+	if (r == 0 && (req->flags & HELPER_TAP_NAT))
+		r = need_forwarding(h, call);
 	tap_name(req->vm_id, tap);
-	if (h->sys->if_nametoindex(tap)) {
-		call->reason = HELPER_BUSY;
-		return -EBUSY;
-	}
-	fd = set_guest(h, tap, req, true);
-	if (fd < 0) {
-		call->reason = fd == -ENOENT ? HELPER_NO_BRIDGE : HELPER_HOST;
-		return fd;
-	}
-	fd = h->sys->tap(tap, req->flags, h->config->owner_uid);
-	if (fd < 0) {
-		(void)set_guest(h, tap, req, false);
-		call->reason = fd == -EBUSY ? HELPER_BUSY : HELPER_HOST;
-		return fd;
-	}
-	memcpy(call->reply.tap.name, tap, sizeof(call->reply.tap.name));
-	call->reply_fd = fd;
-	return 0;
-}
-
-/* Without the tables no guest has rules. */
-static int absent_is_fine(int r)
-{
-	return r == -ENOENT ? 0 : r;
+	if (r == 0 && h->sys->if_nametoindex(tap))
+		r = refuse(call, HELPER_BUSY, -EBUSY);
+	if (r == 0)
+		r = set_guest(h, call, NFT_GUEST_ELEMENTS, true, req->flags);
+	if (r < 0)
+		return r;
+	call->reply_fd = h->sys->tap(tap, req->flags, h->config->owner_uid);
+	if (call->reply_fd >= 0)
+		return 0;
+	(void)set_guest(h, call, NFT_GUEST_ELEMENTS, false, 0);
+	return call->reply_fd == -EBUSY ? refuse(call, HELPER_BUSY, -EBUSY) : call->reply_fd;
 }
 
 int run_tap_delete(struct helper *h, struct call *call)
@@ -129,34 +135,17 @@ int run_tap_delete(struct helper *h, struct call *call)
 
 	tap_name(req->vm_id, tap);
 	r = h->sys->link_delete(tap);
-	return r < 0 ? r : absent_is_fine(set_guest(h, tap, req, false));
+	return r < 0 ? r : set_guest(h, call, NFT_GUEST_ELEMENTS, false, 0);
 }
 
-static int set_nat(const struct helper *h, const struct helper_net_request *req, bool on)
+int run_nat(struct helper *h, struct call *call)
 {
-	struct nft_element elements[NFT_NAT_ELEMENTS];
+	bool on = call->op == HELPER_NAT_ENSURE;
+	int r = on ? need_bridge(h, call) : 0;
 
-	nft_nat(h->config, req->address, on, elements);
-	return h->sys->elements(elements, ARRAY_SIZE(elements));
-}
-
-int run_nat_ensure(struct helper *h, struct call *call)
-{
-	int r;
-
-	if (!has_bridge(h, call))
-		return -ENETDOWN;
-	if (!forwarding(h, call))
-		return -ENETUNREACH;
-	r = set_nat(h, call->body, true);
-	if (r == -ENOENT)
-		call->reason = HELPER_NO_BRIDGE;
-	return r;
-}
-
-int run_nat_remove(struct helper *h, struct call *call)
-{
-	return absent_is_fine(set_nat(h, call->body, false));
+	if (r == 0 && on)
+		r = need_forwarding(h, call);
+	return r < 0 ? r : set_guest(h, call, NFT_NAT_ELEMENTS, on, HELPER_TAP_NAT);
 }
 
 static int resolvectl(struct helper *h, const char *verb, const char *value)
@@ -170,23 +159,18 @@ int run_dns_route(struct helper *h, struct call *call)
 {
 	const struct helper_dns_request *req = call->body;
 	char server[32];
-	int r;
+	int r = need_bridge(h, call);
 
-	if (!has_bridge(h, call))
-		return -ENETDOWN;
 	(void)snprintf(server, sizeof(server), "127.0.0.1:%u", req->port);
-	r = resolvectl(h, "dns", server);
+	/* First, so that the server is never asked for another domain (systemd.network(5),
+	 * DNSDefaultRoute=). */
 	if (r == 0)
 		r = resolvectl(h, "domain", "~vm");
-	if (r == 0)
-		r = resolvectl(h, "default-route", "false");
-	return r;
+	return r < 0 ? r : resolvectl(h, "dns", server);
 }
 
 int run_dns_clear(struct helper *h, struct call *call)
 {
 	(void)call;
-	if (!h->sys->if_nametoindex(HELPER_BRIDGE))
-		return 0;
-	return resolvectl(h, "revert", NULL);
+	return h->sys->if_nametoindex(HELPER_BRIDGE) ? resolvectl(h, "revert", NULL) : 0;
 }

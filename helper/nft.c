@@ -25,11 +25,31 @@
 /* A bridge has up to 1024 ports; what a caller makes and never takes away has an end. */
 #define SIZE "size 4096; "
 
+/* Of one guest at a time; what has ended counts until the kernel forgets it, up to two minutes. */
+#define LIMIT "8192"
+
 /* nft has no word for the target of a neighbour advertisement: bits 64 to 191 of its payload. */
 #define TARGET "iifname . @th,64,128"
 
+/*
+ * A guest's connections are counted by its hardware address, which it can't change: by both
+ * families together. What is too much is dropped before the host keeps anything of it.
+ */
+/* clang-format off */
+#define CONNECTIONS \
+	"add table inet banger\n" \
+	"add set inet banger connections { type ether_addr; flags dynamic; " SIZE "}\n"
+
+const char nft_limit[] =
+	CONNECTIONS
+	"add chain inet banger flood"
+	" { type filter hook prerouting priority -150; policy accept; }\n"
+	"flush chain inet banger flood\n"
+	"add rule inet banger flood iifname " BR " ct state new add @connections"
+	" { ether saddr ct count over " LIMIT " } counter drop\n";
+
 const char nft_rules[] =
-	"add table inet banger\n"
+	CONNECTIONS
 	"add set inet banger nat4 { type ipv4_addr; }\n"
 	"add set inet banger nat6 { type ipv6_addr; }\n"
 	"add set inet banger open4 { type ipv4_addr; }\n"
@@ -39,7 +59,7 @@ const char nft_rules[] =
 	" { type nat hook postrouting priority 100; policy accept; }\n"
 	"flush chain inet banger input\n"
 	"flush chain inet banger forward\n"
-	"flush chain inet banger postrouting\n" /* clang-format off */
+	"flush chain inet banger postrouting\n"
 	IN "iifname != " BR " accept\n"
 	IN "ct state established,related accept\n"
 	IN "icmp type echo-request accept\n"
@@ -65,7 +85,7 @@ const char nft_rules[] =
 	" { type filter hook prerouting priority -300; policy accept; }\n"
 	"flush chain bridge banger from_guest\n"
 	SRC "iifname != \"" TAP_PREFIX "*\" accept\n"
-	SRC "ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00 counter drop\n" /* netlink_port */
+	SRC "ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00 counter drop\n" /* join_bridge() */
 	SRC "ether type != { arp, ip, ip6 } counter drop\n" /* tagged frames as well */
 	SRC "iifname . ether saddr != @guests counter drop\n"
 	SRC "iifname . arp saddr ether @guests iifname . arp saddr ip @guest4 accept\n"
@@ -94,7 +114,7 @@ static struct nft_element element(bool on, const char *set, const char *tap, con
 	if (tap)
 		memcpy(e.key, tap, strlen(tap));
 	memcpy(e.key + at, value, size);
-	e.key_size = at + ((size + 3) & ~(size_t)3);
+	e.key_size = tap ? at + ((size + 3) & ~(size_t)3) : size;
 	return e;
 }
 
@@ -104,16 +124,6 @@ void link_local(const uint8_t mac[6], uint8_t ret[16])
 				      0xff, 0xfe, mac[3],           mac[4], mac[5] };
 
 	memcpy(ret, address, sizeof(address));
-}
-
-void nft_nat(const struct config *config, uint32_t address, bool on, struct nft_element *ret)
-{
-	uint32_t v4 = htonl(address);
-	uint8_t v6[16];
-
-	helper_guest_v6(config->ula, address, v6);
-	ret[0] = element(on, "nat4", NULL, &v4, sizeof(v4));
-	ret[1] = element(on, "nat6", NULL, v6, sizeof(v6));
 }
 
 void nft_guest(const struct config *config, const char *tap, uint32_t address, bool on,
@@ -133,6 +143,9 @@ void nft_guest(const struct config *config, const char *tap, uint32_t address, b
 	*ret++ = element(on, "guest6", tap, local, sizeof(local));
 	*ret++ = element(on, "target6", tap, v6, sizeof(v6));
 	*ret++ = element(on, "target6", tap, local, sizeof(local));
+	/* The kernel makes these itself. */
+	*ret++ = element(false, "connections", NULL, mac, sizeof(mac));
 	*ret++ = element(on && (flags & HELPER_TAP_OPEN), "open4", NULL, &v4, sizeof(v4));
-	nft_nat(config, address, on && (flags & HELPER_TAP_NAT), ret);
+	*ret++ = element(on && (flags & HELPER_TAP_NAT), "nat4", NULL, &v4, sizeof(v4));
+	*ret++ = element(on && (flags & HELPER_TAP_NAT), "nat6", NULL, v6, sizeof(v6));
 }

@@ -7,7 +7,6 @@
  * from that other process and the signal goes nowhere, or both are about the same one.
  */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,31 +14,23 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/fs.h"
 
-enum { PROC_FILE_MAX = 64 * 1024 };
-
-/* A file of /proc/<pid>, with a NUL behind it; its length or -errno. */
-static ssize_t read_proc(const struct helper *h, pid_t pid, const char *name, char *buf,
-			 size_t size)
+ssize_t read_proc(const struct helper *h, pid_t pid, const char *name, char *buf, size_t size)
 {
 	char path[64];
 	autoclose int fd = -1;
+	ssize_t n = 1;
 	size_t len = 0;
 
 	(void)snprintf(path, sizeof(path), "%d/%s", (int)pid, name);
 	fd = open_beneath(h->proc_fd, path, O_RDONLY | O_NONBLOCK, 0);
 	if (fd < 0)
 		return fd;
-	while (len < size - 1) {
-		ssize_t n = read(fd, buf + len, size - 1 - len);
-
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		len += (size_t)n;
+	while (n > 0 && len < size - 1) {
+		n = read(fd, buf + len, size - 1 - len);
+		len += n > 0 ? (size_t)n : 0;
 	}
 	buf[len] = '\0';
-	return len == size - 1 ? -E2BIG : (ssize_t)len;
+	return n < 0 ? -errno : len == size - 1 ? -E2BIG : (ssize_t)len;
 }
 
 /*
@@ -50,13 +41,10 @@ static bool socket_in_place(const struct helper *h, const char *path)
 {
 	char folder[4096];
 	autoclose int fd = -1;
-	int n;
 
-	if (!path_below(path, h->config->runtime_dir))
+	if (!path_below(path, h->config->runtime_dir) || strlen(path) > sizeof(folder))
 		return false;
-	n = snprintf(folder, sizeof(folder), "%s", path + 1);
-	if (n < 0 || (size_t)n >= sizeof(folder))
-		return false;
+	(void)snprintf(folder, sizeof(folder), "%s", path + 1);
 	*strrchr(folder, '/') = '\0';
 	fd = open_beneath(h->root_fd, folder, O_PATH | O_DIRECTORY, 0);
 	return fd >= 0;
@@ -88,35 +76,16 @@ static bool process_ours(const struct helper *h, pid_t pid)
 	return sock && socket_in_place(h, sock);
 }
 
-static int signal_process(struct helper *h, struct call *call, pid_t pid, int sig)
-{
-	autoclose int pidfd = h->sys->pidfd_open(pid, 0);
-	int r;
-
-	if (pidfd < 0) {
-		call->reason = HELPER_GONE;
-		return -ESRCH;
-	}
-	if (!process_ours(h, pid)) {
-		call->reason = HELPER_NOT_OURS;
-		return -EPERM;
-	}
-	r = h->sys->pidfd_send_signal(pidfd, sig, NULL, 0) < 0 ? -errno : 0;
-	if (r == -ESRCH)
-		call->reason = HELPER_GONE;
-	return r;
-}
-
 int run_signal(struct helper *h, struct call *call)
 {
 	const struct helper_signal_request *req = call->body;
+	autoclose int pidfd = h->sys->pidfd_open(req->pid, 0);
 
-	return signal_process(h, call, req->pid, signal_number(req->signal, sizeof(req->signal)));
-}
-
-int run_kill(struct helper *h, struct call *call)
-{
-	const struct helper_signal_request *req = call->body;
-
-	return signal_process(h, call, req->pid, SIGKILL);
+	if (pidfd < 0)
+		return refuse(call, HELPER_GONE, -ESRCH);
+	if (!process_ours(h, req->pid))
+		return refuse(call, HELPER_NOT_OURS, -EPERM);
+	if (h->sys->pidfd_send_signal(pidfd, signal_asked(call), NULL, 0) == 0)
+		return 0;
+	return errno == ESRCH ? refuse(call, HELPER_GONE, -ESRCH) : -errno;
 }

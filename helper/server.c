@@ -7,12 +7,12 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "helper/helper.h"
-#include "helper/netlink.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
@@ -22,32 +22,23 @@ enum {
 	CONNECTIONS_MAX = 16,
 	BACKLOG = 64,
 	IDLE_US = 10 * 1000 * 1000, /* a connection without a request is dropped then */
+	IDLE_LOOK_MS = 1000,
 };
 
 int server_listen(const struct config *config)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	autoclose int fd = -1;
-	mode_t mask;
-	int r;
+	autoclose int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (strlen(config->socket) >= sizeof(addr.sun_path))
 		return -ENAMETOOLONG;
-	memcpy(addr.sun_path, config->socket, strlen(config->socket) + 1);
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	if (unlink(config->socket) < 0 && errno != ENOENT)
-		return -errno;
+	(void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", config->socket);
 	/* 0600 and root's from birth; the owner gets it before anybody can connect. */
-	mask = umask(0177);
-	r = bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : 0;
-	(void)umask(mask);
-	if (r == 0 && lchown(config->socket, config->owner_uid, (gid_t)-1) < 0)
-		r = -errno;
-	if (r == 0 && listen(fd, BACKLOG) < 0)
-		r = -errno;
-	return r < 0 ? r : take_fd(&fd);
+	if (fd < 0 || (unlink(config->socket) < 0 && errno != ENOENT) || fchmod(fd, 0600) < 0 ||
+	    bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0 ||
+	    lchown(config->socket, config->owner_uid, (gid_t)-1) < 0 || listen(fd, BACKLOG) < 0)
+		return -errno;
+	return take_fd(&fd);
 }
 
 bool peer_ok(const struct config *config, int fd)
@@ -76,14 +67,6 @@ static int send_reply(int fd, const struct helper_head *head, const struct call 
 	memcpy(reply.op_id, head->op_id, sizeof(reply.op_id));
 	n = send_with_fd(fd, parts, 2, call->reply_fd, MSG_DONTWAIT);
 	return n < 0 ? (int)n : 0;
-}
-
-static bool all_zero(const char *p, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (p[i])
-			return false;
-	return true;
 }
 
 static bool head_ok(const struct helper_head *head, size_t body_len, int fd)
@@ -158,21 +141,11 @@ static void accept_one(const struct helper *h, struct connections *c, int listen
 	c->p[c->n++] = (struct pollfd){ .fd = take_fd(&fd), .events = POLLIN };
 }
 
-/* Milliseconds to the next deadline; -1 without connections, so that an idle helper sleeps. */
-static int drop_idle(struct connections *c)
+static void drop_idle(struct connections *c)
 {
-	int64_t now = clock_mono_us();
-	int64_t next = -1;
-
-	for (size_t i = c->n; i-- > FIRST;) {
-		int64_t left = c->since_us[i] + IDLE_US - now;
-
-		if (left <= 0)
+	for (size_t i = c->n; i-- > FIRST;)
+		if (clock_mono_us() - c->since_us[i] > IDLE_US)
 			drop(c, i);
-		else if (next < 0 || left < next)
-			next = left;
-	}
-	return next < 0 ? -1 : (int)(next / 1000 + 1);
 }
 
 /* Reaps what has ended. True when the helper is to end as well. */
@@ -203,16 +176,13 @@ int server_run(struct helper *h, int listen_fd, int signal_fd)
 	c.p[SIGNALS] = (struct pollfd){ .fd = signal_fd, .events = POLLIN };
 	c.p[FILTER] = (struct pollfd){ .fd = watch_fd, .events = POLLIN };
 	for (;;) {
-		int timeout_ms = drop_idle(&c);
-
+		drop_idle(&c);
 		/* Full: others wait in the backlog. */
 		c.p[LISTENER] = (struct pollfd){ .fd = c.n < ARRAY_SIZE(c.p) ? listen_fd : -1,
 						 .events = POLLIN };
-		if (poll(c.p, c.n, timeout_ms) < 0) {
-			if (errno == EINTR)
-				continue;
+		/* Without connections an idle helper sleeps. */
+		if (poll(c.p, c.n, c.n > FIRST ? IDLE_LOOK_MS : -1) < 0 && errno != EINTR)
 			return -errno;
-		}
 		if (c.p[SIGNALS].revents && read_signal(signal_fd))
 			break;
 		if (c.p[FILTER].revents && netlink_table_gone(watch_fd))
@@ -221,7 +191,6 @@ int server_run(struct helper *h, int listen_fd, int signal_fd)
 			if (!c.p[i].revents)
 				continue;
 			c.since_us[i] = clock_mono_us();
-			h->connections = (uint32_t)(c.n - FIRST);
 			if (server_receive(h, c.p[i].fd) < 0)
 				drop(&c, i);
 		}

@@ -9,8 +9,6 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/fs.h"
 
-#define SETPRIV "/usr/bin/setpriv"
-
 enum { CPU_PERIOD_US = 100 * 1000 };
 
 /* "vm-<id>" below the service's own cgroup. */
@@ -57,7 +55,7 @@ int run_cgroup_create(struct helper *h, struct call *call)
 				" 100000");
 	if (r == 0)
 		r = write_limit(dir, "pids.max", req->pids, "");
-	return r;
+	return r < 0 ? r : 0;
 }
 
 int run_cgroup_remove(struct helper *h, struct call *call)
@@ -70,8 +68,7 @@ int run_cgroup_remove(struct helper *h, struct call *call)
 	cgroup_name(req->vm_id, name, sizeof(name));
 	if (unlinkat(h->cgroup_fd, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
 		return 0;
-	call->reason = errno == EBUSY ? HELPER_BUSY : HELPER_HOST;
-	return -errno;
+	return errno == EBUSY ? refuse(call, HELPER_BUSY, -EBUSY) : -errno;
 }
 
 /*
@@ -82,65 +79,19 @@ static bool binary_ok(struct helper *h, const char *path)
 {
 	char part[4096];
 	struct stat st;
-	int n = snprintf(part, sizeof(part), "%s", path);
 
-	if (n < 2 || (size_t)n >= sizeof(part) || path[0] != '/' || h->sys->lstat(path, &st) < 0 ||
-	    helper_binary_problem(&st))
+	/* Longer is no path for lstat(2) either. */
+	(void)snprintf(part, sizeof(part), "%s", path);
+	if (h->sys->lstat(path, &st) < 0 || helper_binary_problem(&st))
 		return false;
-	for (;;) {
-		char *slash = strrchr(part, '/');
-
+	for (char *slash = NULL; slash != part;) {
+		slash = strrchr(part, '/');
 		slash[slash == part] = '\0';
 		if (h->sys->lstat(part, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != 0 ||
 		    (st.st_mode & (S_IWGRP | S_IWOTH)))
 			return false;
-		if (slash == part)
-			return true;
 	}
-}
-
-static const char *base_name(const char *path)
-{
-	return strrchr(path, '/') + 1;
-}
-
-enum { LAUNCH_ARGS_MAX = 24 };
-
-static void jailer_argv(const struct config *c, const char *id, const char *uid, const char *gid,
-			const char **argv)
-{
-	const char *const words[] = {
-		c->jailer, "--id",  id,  "--exec-file",       c->firecracker, "--uid",
-		uid,       "--gid", gid, "--chroot-base-dir", c->jail_dir,    "--cgroup-version",
-		"2",       NULL
-	};
-
-	memcpy(argv, words, sizeof(words));
-}
-
-/* As the owner from the first instruction: no jail, but no privilege either. */
-static void direct_argv(const struct config *c, const char *id, const char *uid, const char *gid,
-			const char *sock, const char **argv)
-{
-	const char *const words[] = { SETPRIV,
-				      "--reuid",
-				      uid,
-				      "--regid",
-				      gid,
-				      "--clear-groups",
-				      "--no-new-privs",
-				      "--inh-caps",
-				      "-all",
-				      "--bounding-set",
-				      "-all",
-				      c->firecracker,
-				      "--id",
-				      id,
-				      "--api-sock",
-				      sock,
-				      NULL };
-
-	memcpy(argv, words, sizeof(words));
+	return true;
 }
 
 /* Into the VM's cgroup where there is one. Our own child: its number can't have been given away. */
@@ -149,8 +100,6 @@ static void join_cgroup(const struct helper *h, const char *id, pid_t pid)
 	char path[64];
 	char text[16];
 
-	if (h->cgroup_fd < 0)
-		return;
 	(void)snprintf(path, sizeof(path), "vm-%.16s/cgroup.procs", id);
 	(void)snprintf(text, sizeof(text), "%d", (int)pid);
 	(void)!cgroup_write(h->cgroup_fd, path, text);
@@ -158,44 +107,33 @@ static void join_cgroup(const struct helper *h, const char *id, pid_t pid)
 
 int run_vm_launch(struct helper *h, struct call *call)
 {
-	const struct helper_launch_request *req = call->body;
+	const struct helper_vm_request *req = call->body;
 	const struct config *c = h->config;
-	bool direct = req->flags & HELPER_LAUNCH_DIRECT;
-	const char *argv[LAUNCH_ARGS_MAX];
 	struct proc proc = PROC_INIT;
 	char id[HELPER_ID_LEN + 1];
 	char uid[16];
 	char gid[16];
-	char sock[4096];
+	char jail[128];
+	const char *const argv[] = {
+		c->jailer, "--id",  id,  "--exec-file",       c->firecracker, "--uid",
+		uid,       "--gid", gid, "--chroot-base-dir", c->jail_dir,    "--cgroup-version",
+		"2",       NULL
+	};
 	struct stat st;
 	int r;
 
-	if (call->fd >= 0 && (fstat(call->fd, &st) < 0 || !S_ISFIFO(st.st_mode))) {
-		call->reason = HELPER_BAD_FD;
-		return -EINVAL;
-	}
-	if (!binary_ok(h, c->firecracker) || !binary_ok(h, direct ? SETPRIV : c->jailer)) {
-		call->reason = HELPER_BINARY;
-		return -ENOEXEC;
-	}
+	if (call->fd >= 0 && (fstat(call->fd, &st) < 0 || !S_ISFIFO(st.st_mode)))
+		return refuse(call, HELPER_BAD_FD, -EINVAL);
+	if (!binary_ok(h, c->firecracker) || !binary_ok(h, c->jailer))
+		return refuse(call, HELPER_BINARY, -ENOEXEC);
+	if (h->jail_fd < 0)
+		return -EOPNOTSUPP;
 	(void)snprintf(id, sizeof(id), "%.16s", req->vm_id);
 	(void)snprintf(uid, sizeof(uid), "%u", c->owner_uid);
 	(void)snprintf(gid, sizeof(gid), "%u", c->owner_gid);
-	(void)snprintf(sock, sizeof(sock), "%s/vm/%s/firecracker.sock", c->runtime_dir, id);
-	if (direct) {
-		direct_argv(c, id, uid, gid, sock, argv);
-	} else {
-		char jail[128];
-
-		if (h->jail_fd < 0)
-			return -EOPNOTSUPP;
-		(void)snprintf(jail, sizeof(jail), "%s/%s", base_name(c->firecracker), id);
-		if (fstatat(h->jail_fd, jail, &st, AT_SYMLINK_NOFOLLOW) == 0) {
-			call->reason = HELPER_BUSY;
-			return -EEXIST;
-		}
-		jailer_argv(c, id, uid, gid, argv);
-	}
+	(void)snprintf(jail, sizeof(jail), "%s/%s", strrchr(c->firecracker, '/') + 1, id);
+	if (fstatat(h->jail_fd, jail, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return refuse(call, HELPER_BUSY, -EEXIST);
 	r = h->sys->spawn(argv, call->fd, &proc);
 	if (r < 0)
 		return r;
@@ -213,8 +151,8 @@ int run_jail_remove(struct helper *h, struct call *call)
 
 	if (h->jail_fd < 0)
 		return 0;
-	jails = open_beneath(h->jail_fd, base_name(h->config->firecracker), O_RDONLY | O_DIRECTORY,
-			     0);
+	jails = open_beneath(h->jail_fd, strrchr(h->config->firecracker, '/') + 1,
+			     O_RDONLY | O_DIRECTORY, 0);
 	if (jails < 0)
 		return jails == -ENOENT ? 0 : jails;
 	(void)snprintf(id, sizeof(id), "%.16s", req->vm_id);

@@ -22,7 +22,7 @@ static const struct {
 	[HELPER_DNS_CLEAR] = { "dns.clear", 0, 0 },
 	[HELPER_CGROUP_CREATE] = { "cgroup.create", sizeof(struct helper_cgroup_request), 0 },
 	[HELPER_CGROUP_REMOVE] = { "cgroup.remove", sizeof(struct helper_vm_request), 0 },
-	[HELPER_VM_LAUNCH] = { "vm.launch", sizeof(struct helper_launch_request),
+	[HELPER_VM_LAUNCH] = { "vm.launch", sizeof(struct helper_vm_request),
 			       sizeof(struct helper_launch_reply) },
 	[HELPER_JAIL_REMOVE] = { "jail.remove", sizeof(struct helper_vm_request), 0 },
 	[HELPER_PROCESS_SIGNAL] = { "process.signal", sizeof(struct helper_signal_request), 0 },

@@ -99,23 +99,27 @@ struct helper_reply {
 };
 static_assert(sizeof(struct helper_reply) == 40, "wire size");
 
+/* What the kernel does not take of the packet filter. */
+enum helper_lacks {
+	HELPER_LACKS_FILTER = 1 << 0, /* the rules, so there is no bridge network */
+	HELPER_LACKS_LIMIT = 1 << 1,  /* the limit of connections a guest */
+};
+
 /* status: no request body. */
 struct helper_status_reply {
 	char version[16]; /* of the program, NUL-padded */
-	uint64_t requests;
-	uint64_t refused;
-	uint32_t connections;
+	uint32_t lacks;   /* of enum helper_lacks */
 	uint32_t zero;
 };
-static_assert(sizeof(struct helper_status_reply) == 40, "wire size");
+static_assert(sizeof(struct helper_status_reply) == 24, "wire size");
 
 /*
  * bridge.ensure: no request body: the subnet comes from the helper's own start, not from a caller.
  * The gateway has the first address.
  */
 struct helper_bridge_reply {
-	uint32_t
-		subnet; /* IPv4, most significant byte first in the number: 10.0.0.0 = 0x0a000000 */
+	uint32_t subnet; /* IPv4, most significant byte first in the number: 10.0.0.0 = 0x0a000000
+			  */
 	uint32_t prefix; /* bits */
 	uint8_t ula[16]; /* IPv6 prefix of 64 bits; the low 32 bits of a guest are its IPv4 address
 			  */
@@ -161,27 +165,16 @@ struct helper_cgroup_request {
 };
 static_assert(sizeof(struct helper_cgroup_request) == 32, "wire size");
 
-/* cgroup.remove, jail.remove. */
+/* cgroup.remove, jail.remove, vm.launch. */
 struct helper_vm_request {
 	char vm_id[HELPER_ID_LEN];
 };
 static_assert(sizeof(struct helper_vm_request) == 16, "wire size");
 
-enum helper_launch_flags {
-	HELPER_LAUNCH_DIRECT = 1 << 0, /* without the jailer, as the owner: for debugging */
-};
-
 /*
  * vm.launch: Firecracker in its jail, as the owner. The request may bring one descriptor, the
  * writing end of a pipe, which becomes its standard output and error. The reply has one: the pidfd.
  */
-struct helper_launch_request {
-	char vm_id[HELPER_ID_LEN];
-	uint32_t flags; /* of enum helper_launch_flags */
-	uint32_t zero;
-};
-static_assert(sizeof(struct helper_launch_request) == 24, "wire size");
-
 struct helper_launch_reply {
 	int32_t pid;
 	uint32_t zero;

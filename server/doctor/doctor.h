@@ -59,8 +59,10 @@ struct doctor_host {
 	int (*may_write)(void *data, const char *path);
 	/* Opens the database read-only and reads its schema; `why` gets one sentence on failure. */
 	int (*check_db)(void *data, const char *path, char *why, size_t size);
-	/* Asks the helper for its version: 0 or a negative errno. */
-	int (*helper_status)(void *data, const char *socket, char *version, size_t size);
+	/* Asks the helper for its version and what it lacks, of enum helper_lacks: 0 or a negative
+	 * errno. */
+	int (*helper_status)(void *data, const char *socket, char *version, size_t size,
+			     unsigned int *ret_lacks);
 	/* vmm_choose() */
 	const struct vmm_driver *(*choose)(const char *wanted, struct vmm_probe *ret_probe,
 					   char *why, size_t why_size, struct error *err);

@@ -131,10 +131,11 @@ static int host_check_db(void *data, const char *path, char *why, size_t size)
 	return r == SQLITE_NOTADB || r == SQLITE_CORRUPT ? -EBADMSG : -EIO;
 }
 
-static int host_helper_status(void *data, const char *socket, char *version, size_t size)
+static int host_helper_status(void *data, const char *socket, char *version, size_t size,
+			      unsigned int *ret_lacks)
 {
 	(void)data;
-	return helper_version(socket, HELPER_TIMEOUT_MS, version, size);
+	return helper_status(socket, HELPER_TIMEOUT_MS, version, size, ret_lacks);
 }
 
 const struct doctor_host doctor_host_system = {

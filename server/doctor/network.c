@@ -2,12 +2,14 @@
 #include <errno.h>
 
 #include "lib/base/cleanup.h"
+#include "lib/helper/wire.h"
 #include "server/doctor/check.h"
 
 void check_helper(const struct doctor_context *ctx, struct doctor_row *row)
 {
 	const struct doctor_host *host = ctx->host;
 	char version[64] = "";
+	unsigned int lacks;
 	struct stat st;
 	int r = host->lstat(host->data, ctx->helper_socket, &st);
 
@@ -20,7 +22,8 @@ void check_helper(const struct doctor_context *ctx, struct doctor_row *row)
 		return;
 	}
 	if (r == 0)
-		r = host->helper_status(host->data, ctx->helper_socket, version, sizeof(version));
+		r = host->helper_status(host->data, ctx->helper_socket, version, sizeof(version),
+					&lacks);
 	if (r == -EACCES || r == -EPERM)
 		row_set(row, DOCTOR_FAIL, "the helper at %s serves another user",
 			ctx->helper_socket);
@@ -57,6 +60,8 @@ void check_nat(const struct doctor_context *ctx, struct doctor_row *row)
 {
 	const struct doctor_host *host = ctx->host;
 	autofree char *forward = NULL;
+	unsigned int lacks = 0;
+	char version[64];
 	struct stat st;
 
 	if (host->lstat(host->data, ctx->helper_socket, &st) < 0) {
@@ -75,5 +80,26 @@ void check_nat(const struct doctor_context *ctx, struct doctor_row *row)
 		row_remedy(row, "sysctl -w net.ipv4.ip_forward=1");
 		return;
 	}
-	row_set(row, DOCTOR_PASS, "nftables is installed and the host forwards IPv4");
+	if (host->helper_status(host->data, ctx->helper_socket, version, sizeof(version), &lacks) <
+	    0) {
+		row_set(row, DOCTOR_SKIP,
+			"not known: the helper, which tries the rules, does not answer");
+	} else if (lacks & HELPER_LACKS_FILTER) {
+		row_set(row, DOCTOR_FAIL,
+			"the kernel does not take the packet filter's rules: it has no nftables, "
+			"or a part of it is missing; VMs with network: bridge do not start");
+		row_remedy(
+			row,
+			"modprobe -a nf_tables nf_conntrack nft_ct nft_chain_nat nft_masq, then "
+			"systemctl restart banger-helper; journalctl -u banger-helper shows what "
+			"nft says");
+	} else if (lacks & HELPER_LACKS_LIMIT) {
+		row_set(row, DOCTOR_WARN,
+			"the kernel has no \"ct count\": one guest can fill the host's table of "
+			"connections");
+		row_remedy(row, "modprobe nft_connlimit, then systemctl restart banger-helper");
+	} else {
+		row_set(row, DOCTOR_PASS,
+			"the kernel takes the packet filter's rules and forwards IPv4");
+	}
 }

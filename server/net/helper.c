@@ -229,7 +229,8 @@ bool helper_present(const struct helper_client *helper)
 	return access(socket_of(helper), F_OK) == 0;
 }
 
-int helper_version(const char *socket, int timeout_ms, char *version, size_t size)
+int helper_status(const char *socket, int timeout_ms, char *version, size_t size,
+		  unsigned int *ret_lacks)
 {
 	struct helper_client helper = { .socket = socket, .timeout_ms = timeout_ms };
 	struct helper_status_reply status;
@@ -242,6 +243,7 @@ int helper_version(const char *socket, int timeout_ms, char *version, size_t siz
 	if (reply.result < 0)
 		return reply.result;
 	(void)snprintf(version, size, "%.*s", (int)sizeof(status.version), status.version);
+	*ret_lacks = status.lacks;
 	return 0;
 }
 
@@ -364,10 +366,10 @@ int helper_jail_remove(const struct helper_client *helper, const char *vm_id, st
 	return call_vm(helper, HELPER_JAIL_REMOVE, vm_id, err);
 }
 
-int helper_vm_launch(const struct helper_client *helper, const char *vm_id, bool direct, int log_fd,
+int helper_vm_launch(const struct helper_client *helper, const char *vm_id, int log_fd,
 		     pid_t *ret_pid, int *ret_pidfd, struct error *err)
 {
-	struct helper_launch_request request = { .flags = direct ? HELPER_LAUNCH_DIRECT : 0 };
+	struct helper_vm_request request = { 0 };
 	struct helper_launch_reply reply = { .pid = 0 };
 	struct call call = {
 		.op = HELPER_VM_LAUNCH,

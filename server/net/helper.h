@@ -37,8 +37,10 @@ struct helper_limits { /* 0: none */
 /* True when a socket is there; says nothing about whether it answers. */
 bool helper_present(const struct helper_client *helper);
 
-/* The helper's version: 0 or a negative errno. For doctor. */
-int helper_version(const char *socket, int timeout_ms, char *version, size_t size);
+/* The helper's version and what it lacks, of enum helper_lacks: 0 or a negative errno. For doctor.
+ */
+int helper_status(const char *socket, int timeout_ms, char *version, size_t size,
+		  unsigned int *ret_lacks);
 
 /* Makes the bridge, its addresses and the rules; changes nothing where they are there. */
 int helper_bridge_ensure(const struct helper_client *helper, struct helper_bridge *ret_bridge,
@@ -76,7 +78,7 @@ int helper_cgroup_remove(const struct helper_client *helper, const char *vm_id, 
  * Starts Firecracker in its jail, as the owner. `log_fd` (-1: none), the writing end of a pipe,
  * becomes its output. The pidfd is the caller's.
  */
-int helper_vm_launch(const struct helper_client *helper, const char *vm_id, bool direct, int log_fd,
+int helper_vm_launch(const struct helper_client *helper, const char *vm_id, int log_fd,
 		     pid_t *ret_pid, int *ret_pidfd, struct error *err) MUST_USE;
 int helper_jail_remove(const struct helper_client *helper, const char *vm_id, struct error *err);
 

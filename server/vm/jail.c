@@ -43,7 +43,7 @@ static int launch(void *data, const struct vmm_config *config, int log_fd, pid_t
 		r = limit(helper, config, err);
 
 	if (r == 0)
-		r = helper_vm_launch(helper, id, false, log_fd, ret_pid, ret_pidfd, err);
+		r = helper_vm_launch(helper, id, log_fd, ret_pid, ret_pidfd, err);
 	return r < 0 ? error_wrap(err, "start in a jail") : 0;
 }
 

@@ -38,7 +38,7 @@ static int fake_lstat(const char *path, struct stat *ret_st)
 {
 	assert(path[0] == '/');
 	*ret_st = (struct stat){ .st_mode = S_IFREG | 0755 };
-	if (!strstr(path, "jailer") && !strstr(path, "firecracker") && !strstr(path, "setpriv"))
+	if (!strstr(path, "jailer") && !strstr(path, "firecracker"))
 		ret_st->st_mode = S_IFDIR | 0755;
 	return 0;
 }
@@ -52,7 +52,7 @@ static int fake_elements(const struct nft_element *elements, size_t n)
 		bool of_tap = e->key_size > 16;
 
 		assert(strstr(nft_rules, e->set));
-		assert(e->key_size % 4 == 0 && e->key_size <= sizeof(e->key));
+		assert(e->key_size % (of_tap ? 4 : 2) == 0 && e->key_size <= sizeof(e->key));
 		assert(of_tap == str_has_prefix((const char *)e->key, TAP_PREFIX));
 		assert(!of_tap || strlen((const char *)e->key) == TAP_NAME_SIZE - 1 ||
 		       streq((const char *)e->key, TAP_PREFIX));
@@ -62,7 +62,7 @@ static int fake_elements(const struct nft_element *elements, size_t n)
 
 static int fake_run(const char *const *argv, const char *input)
 {
-	assert(argv[0][0] == '/' && (!input || input == nft_rules));
+	assert(argv[0][0] == '/' && (!input || input == nft_rules || input == nft_limit));
 	return 0;
 }
 
@@ -184,7 +184,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	assert(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
 	if (send(pair[0], data, size, MSG_NOSIGNAL) == (ssize_t)size) {
 		r = server_receive(&h, pair[1]);
-		assert(h.requests == (r == 0 && size > 0 ? 1U : 0U));
 		if (r == 0 && size > 0)
 			check_reply(pair[0], data);
 	}

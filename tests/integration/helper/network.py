@@ -17,7 +17,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from frames import (BROADCAST, Guest, arp, behind, ether, fragments6, has, icmp, icmp_echo, ip_bytes,  # noqa: E402
-                    neighbour, udp6, upper6, v6_of, vlan)
+                    neighbour, udp4, udp6, upper6, v6_of, vlan)
 from wire import NAT, OPEN, PERSIST, Helper, net_body  # noqa: E402
 
 SUBNET = 0x0AD10000
@@ -29,6 +29,7 @@ METADATA = 0xA9FEA9FE  # 169.254.169.254, where clouds tell a host its secrets
 RESERVED = [b"\x01\x80\xc2\0\0" + bytes([n]) for n in range(16)]  # what no bridge forwards
 UPLINK6 = socket.inet_pton(socket.AF_INET6, "2001:db8::2")
 PORT = 7000
+CONNECTIONS = 8192  # of one guest
 passed = 0
 
 
@@ -346,6 +347,30 @@ def test_isolation(client, a, b):
         check("deleted", delete(client, n))
 
 
+def tracked():
+    """Connections that the host keeps."""
+    with open("/proc/sys/net/netfilter/nf_conntrack_count", encoding="ascii") as f:
+        return int(f.read())
+
+
+def test_flood(client, uplink):
+    """A guest that opens more connections than the host can keep of all its guests."""
+    a, b = create(client, 10, NAT), create(client, 11, NAT)
+    before = tracked()
+    for n in range(CONNECTIONS + 500):
+        a.ip(udp4(a.address, UPLINK, 2000 + n % 2, 10000 + n // 2, b"flood"))
+        if n % 9 == 0:
+            a.ip(udp6(a.v6, UPLINK6, 4000, 10000 + n, b"flood"))
+    a.ip(icmp_echo(a.address, GATEWAY))
+    check("a flood of connections has an end", CONNECTIONS // 2 < tracked() - before <= CONNECTIONS + 8)
+    check("what is too much is counted", counter('iifname "br-banger" ct state new add') >= 500)
+    b.udp(UPLINK, PORT, b"beside-a-flood")
+    check("another guest is heard beside it", uplink.heard("beside-a-flood") == "192.0.2.1")
+    for n, guest in ((10, a), (11, b)):
+        os.close(guest.fd)
+        check("deleted", delete(client, n))
+
+
 def flush_rules(client, helper, before_links, before_rules):
     """Somebody loads a packet filter of their own, which begins with "flush ruleset"."""
     guest = create(client, 7, NAT)
@@ -452,6 +477,9 @@ def main():
         client = helper.client()
         reply = client.call("tap.create", net_body(vm(1), SUBNET + 17))
         check("no tap without a bridge", reply.reason == "no-bridge")
+        status = struct.unpack("<16sII", client.call("status").body)
+        check("the kernel takes all the rules", status[1:] == (0, 0))
+        check("and was asked without leaving anything", rules() == [])
         check("tap.delete without a bridge is fine", delete(client, 1))
         reply = client.call("bridge.ensure")
         check("the bridge is made", reply.result == 0)
@@ -471,6 +499,7 @@ def main():
         test_hidden_advertisements(a, b, uplink)
         test_reserved(a, b)
         test_isolation(client, a, b)
+        test_flood(client, uplink)
         client = test_end(helper, client, before_links, before_rules)
         measure(client)
         check("the helper ends in order", helper.stop() == 0)

@@ -15,7 +15,7 @@ REASONS = ["ok", "vm-id", "address", "flags", "limit", "port", "fd", "signal", "
            "not-ours", "gone", "no-bridge", "binary", "busy", "no-forwarding", "host"]
 SIZES = {"status": 0, "bridge.ensure": 0, "tap.create": 24, "tap.delete": 24, "nat.ensure": 24,
          "nat.remove": 24, "dns.route": 8, "dns.clear": 0, "cgroup.create": 32,
-         "cgroup.remove": 16, "vm.launch": 24, "jail.remove": 16, "process.signal": 16,
+         "cgroup.remove": 16, "vm.launch": 16, "jail.remove": 16, "process.signal": 16,
          "process.kill": 16}
 OPEN, PERSIST, NAT = 1, 2, 4
 

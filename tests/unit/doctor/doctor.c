@@ -41,6 +41,7 @@ struct machine {
 	int kvm;
 	uint64_t room;
 	int helper_result;
+	unsigned int helper_lacks;
 	bool systemctl_fails;
 	/* What a file says in place of what it says on a machine on which all is fine. */
 	const char *path;
@@ -159,11 +160,13 @@ static int m_check_db(void *data, const char *path, char *why, size_t size)
 	return m->db;
 }
 
-static int m_helper_status(void *data, const char *socket, char *version, size_t size)
+static int m_helper_status(void *data, const char *socket, char *version, size_t size,
+			   unsigned int *ret_lacks)
 {
 	const struct machine *m = data;
 
 	(void)socket;
+	*ret_lacks = m->helper_lacks;
 	(void)snprintf(version, size, "0.1.0");
 	return m->helper_result;
 }
@@ -432,6 +435,21 @@ static void nat_needs_nft_and_forwarding(void **state)
 	assert_non_null(strstr(row("nat")->remedy, "nftables"));
 }
 
+static void nat_needs_a_kernel_that_takes_the_rules(void **state)
+{
+	(void)state;
+	assert_int_equal(status("nat"), DOCTOR_PASS);
+	machine.helper_lacks = HELPER_LACKS_LIMIT;
+	assert_int_equal(status("nat"), DOCTOR_WARN);
+	assert_non_null(strstr(row("nat")->remedy, "nft_connlimit"));
+	machine.helper_lacks |= HELPER_LACKS_FILTER;
+	assert_int_equal(status("nat"), DOCTOR_FAIL);
+	assert_non_null(strstr(row("nat")->remedy, "modprobe -a nf_tables"));
+	/* Nobody has tried them: no promise. */
+	machine.helper_result = -ECONNREFUSED;
+	assert_int_equal(status("nat"), DOCTOR_SKIP);
+}
+
 static void kvm_that_opens_is_not_kvm_that_works(void **state)
 {
 	(void)state;
@@ -627,6 +645,7 @@ int main(void)
 		cmocka_unit_test_setup(defaults_say_where_each_came_from, setup),
 		cmocka_unit_test_setup(busy_dns_port_says_what_to_do, setup),
 		cmocka_unit_test_setup(nat_needs_nft_and_forwarding, setup),
+		cmocka_unit_test_setup(nat_needs_a_kernel_that_takes_the_rules, setup),
 		cmocka_unit_test_setup(kvm_that_opens_is_not_kvm_that_works, setup),
 		cmocka_unit_test_setup(disk_room_looks_at_the_nearest_parent, setup),
 		cmocka_unit_test_setup(without_install_record_there_is_one_warning, setup),

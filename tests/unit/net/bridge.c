@@ -34,6 +34,7 @@ static struct {
 	char did[2048];
 	bool rules;
 	int run_result;
+	int limit_result;
 } host;
 
 static void did(const char *what, const char *detail)
@@ -45,6 +46,10 @@ static void did(const char *what, const char *detail)
 
 static int host_run(const char *const *argv, const char *input)
 {
+	if (input == nft_limit) {
+		did("limit", "");
+		return host.limit_result;
+	}
 	if (input)
 		assert_ptr_equal(input, nft_rules);
 	did(input ? "rules" : "run ", input ? "" : argv[1]);
@@ -229,6 +234,7 @@ static void the_plan_is_the_helpers(void **state)
 {
 	struct address_plan plan;
 	struct error err = ERROR_INIT;
+	unsigned int lacks;
 	char version[32];
 
 	(void)state;
@@ -236,15 +242,40 @@ static void the_plan_is_the_helpers(void **state)
 	assert_int_equal(plan.subnet, 0x0ad10000);
 	assert_int_equal(plan.prefix, 16);
 	assert_int_equal(plan.ula[1], 'b');
-	assert_string_equal(host.did, "rules;");
+	assert_string_equal(host.did, "rules;limit;");
 	/* Again: only when somebody has flushed them in between. */
 	assert_int_equal(bridge_plan(&t.client, &plan, &err), 0);
-	assert_string_equal(host.did, "rules;");
+	assert_string_equal(host.did, "rules;limit;");
 	host.rules = false;
 	assert_int_equal(bridge_plan(&t.client, &plan, &err), 0);
-	assert_string_equal(host.did, "rules;rules;");
-	assert_int_equal(helper_version(t.socket, 5000, version, sizeof(version)), 0);
-	assert_true(strlen(version) > 0 && helper_present(&t.client));
+	assert_string_equal(host.did, "rules;limit;rules;limit;");
+	assert_int_equal(helper_status(t.socket, 5000, version, sizeof(version), &lacks), 0);
+	assert_true(strlen(version) > 0 && helper_present(&t.client) && lacks == 0);
+}
+
+/* Without a limit of connections there is a network still; without the rules there is none. */
+static void what_the_kernel_lacks_is_told(void **state)
+{
+	struct address_plan plan;
+	struct error err = ERROR_INIT;
+	unsigned int lacks;
+	char version[32];
+
+	(void)state;
+	host.limit_result = -EIO;
+	assert_int_equal(bridge_plan(&t.client, &plan, &err), 0);
+	assert_int_equal(helper_status(t.socket, 5000, version, sizeof(version), &lacks), 0);
+	assert_int_equal(lacks, HELPER_LACKS_LIMIT);
+	host.rules = false;
+	host.run_result = -EIO;
+	assert_int_equal(bridge_plan(&t.client, &plan, &err), -EIO);
+	assert_int_equal(helper_status(t.socket, 5000, version, sizeof(version), &lacks), 0);
+	assert_int_equal(lacks, HELPER_LACKS_FILTER);
+	host.run_result = 0;
+	host.limit_result = 0;
+	rules_try(&t.helper);
+	assert_int_equal(helper_status(t.socket, 5000, version, sizeof(version), &lacks), 0);
+	assert_int_equal(lacks, 0);
 }
 
 static void attach_and_detach(void **state)
@@ -362,7 +393,7 @@ static void refusals_say_what_to_do(void **state)
 	host.did[0] = '\0';
 	assert_int_equal(helper_dns_route(&t.client, 42069, &err), 0);
 	assert_int_equal(helper_dns_clear(&t.client, &err), 0);
-	assert_string_equal(host.did, "run dns;run domain;run default-route;run revert;");
+	assert_string_equal(host.did, "run domain;run dns;run revert;");
 	assert_int_equal(helper_process_signal(&t.client, 1, "TERM", &err), -EINVAL);
 	assert_int_equal(err.code, ERR_FORBIDDEN);
 	assert_int_equal(helper_process_signal(&t.client, 4000000, "STOP", &err), -EINVAL);
@@ -436,6 +467,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(the_plan_is_the_helpers, start, stop),
+		cmocka_unit_test_setup_teardown(what_the_kernel_lacks_is_told, start, stop),
 		cmocka_unit_test_setup_teardown(attach_and_detach, start, stop),
 		cmocka_unit_test_setup_teardown(nat_unchanged_calls_nobody, start, stop),
 		cmocka_unit_test_setup_teardown(nat_of_a_vm_that_is_not_alive_calls_nobody, start,
