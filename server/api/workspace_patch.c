@@ -13,17 +13,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
-#include "lib/base/utf8.h"
-#include "server/api/commit_line.h"
+#include "server/api/patch_reader.h"
 #include "server/api/workspace.h"
 #include "server/vm/exec_words.h"
 #include "server/vm/idle.h"
 
-enum { PATCH_MS = 600 * 1000, SAID_MAX = 1024, CHUNK = 16 * 1024 };
+enum { PATCH_MS = 600 * 1000, CHUNK = 16 * 1024 };
 
-enum script_status { NO_FOLDER = 101, NO_GIT, NO_REPOSITORY, NO_COMMIT };
+/* Ends with one of enum patch_status. */
 
 #define SCRIPT                                                                                    \
 	"cd \"$1\" || exit 101\n"                                                                 \
@@ -55,14 +53,13 @@ struct patch {
 	char vm_id[ID_LEN + 1];
 	char *path;
 	char *base;
-	struct commit_line commit;
-	struct buf said; /* standard error */
+	struct patch_reader reader;
 };
 
 static void patch_free(struct patch *p)
 {
 	vm_busy(p->api->vms, p->vm_id, -1);
-	buf_done(&p->said);
+	patch_reader_done(&p->reader);
 	free(p->path);
 	free(p->base);
 	free(p);
@@ -90,7 +87,7 @@ static void begin(struct patch *p)
 	static const struct http_stream_callbacks callbacks = { .drained = on_drained,
 								.gone = on_client_gone };
 
-	http_reply_header(p->req, "Banger-Base-Commit", p->commit.name);
+	http_reply_header(p->req, "Banger-Base-Commit", p->reader.commit.name);
 	p->stream = http_stream_begin(p->req, 200, "text/x-diff", &callbacks, p);
 	p->req = NULL;
 }
@@ -98,72 +95,30 @@ static void begin(struct patch *p)
 static bool on_output(void *data, bool is_stderr, const void *bytes, size_t len)
 {
 	struct patch *p = data;
-	const char *at = bytes;
+	size_t patch = patch_reader_take(&p->reader, is_stderr, bytes, len);
+	const char *at = (const char *)bytes + (len - patch);
 
-	if (is_stderr) {
-		size_t room = SAID_MAX - buf_len(&p->said);
-
-		(void)!buf_append(&p->said, bytes, len < room ? len : room);
-		return true;
-	}
-	if (p->req) {
-		/* What no git prints is never followed by a patch. */
-		size_t n = commit_line_feed(&p->commit, at, len);
-
-		at += n;
-		len -= n;
-		if (p->commit.state == COMMIT_LINE_DONE)
-			begin(p);
-	}
-	while (p->stream && len > 0) {
-		size_t n = len < CHUNK ? len : CHUNK;
+	if (p->req && p->reader.commit.state == COMMIT_LINE_DONE)
+		begin(p);
+	while (p->stream && patch > 0) {
+		size_t n = patch < CHUNK ? patch : CHUNK;
 
 		(void)http_stream_write(p->stream, at, n);
 		at += n;
-		len -= n;
+		patch -= n;
 	}
 	return !p->stream || http_stream_room(p->stream) > HTTP_STREAM_BUFFER / 2;
 }
 
 /* --- the end --- */
 
-static void say_why(const struct patch *p, const struct guest_exec_end *end, struct error *err)
-{
-	autofree char *said = utf8_text(
-		buf_len(&p->said) ? buf_bytes(&p->said) : (const uint8_t *)"", buf_len(&p->said));
-
-	if (end->timed_out)
-		(void)error_set(err, ERR_TIMEOUT, "git took too long in %.200s", p->path);
-	else if (end->exit_code == NO_FOLDER)
-		(void)error_set(err, ERR_STATE,
-				"there is no folder %.200s in the guest; put a workspace there "
-				"first",
-				p->path);
-	else if (end->exit_code == NO_GIT)
-		(void)error_set(err, ERR_STATE,
-				"git is not in the guest; install it there, or use an image that "
-				"has it");
-	else if (end->exit_code == NO_REPOSITORY)
-		(void)error_set(err, ERR_STATE, "%.200s is no git repository in the guest",
-				p->path);
-	else if (end->exit_code == NO_COMMIT)
-		(void)error_set(err, ERR_INVALID,
-				"?base_commit: there is no commit '%.100s' in %.200s", p->base,
-				p->path);
-	else
-		(void)error_set(err, ERR_GUEST, "git failed in %.100s: %.300s", p->path,
-				said ? said : "");
-}
-
 static void on_end(void *data, const struct guest_exec_end *end)
 {
 	struct patch *p = data;
-	bool done = end->error.code == ERR_NONE && end->exited && end->exit_code == 0;
-	struct error err = end->error;
+	struct error err = ERROR_INIT;
+	bool done = patch_reader_end(&p->reader, end, p->path, p->base, &err) == 0;
 
 	p->exec = NULL;
-	if (err.code == ERR_NONE && (!done || p->req))
-		say_why(p, end, &err);
 	if (p->req) {
 		http_on_gone(p->req, NULL, NULL);
 		http_reply_error(p->req, &err, NULL);
@@ -225,7 +180,7 @@ void api_workspace_patch(struct http_request *req, void *context)
 	if (r == 0) {
 		*p = (struct patch){ .req = req, .api = api };
 		(void)snprintf(p->vm_id, sizeof(p->vm_id), "%s", vm_row(vm)->id);
-		buf_init(&p->said, SAID_MAX);
+		patch_reader_init(&p->reader);
 		vm_busy(api->vms, p->vm_id, 1);
 		p->path = path_of(req, api, vm);
 		p->base = strdup(base ? base : "HEAD");

@@ -277,7 +277,7 @@ static void on_limit(void *data)
 	(void)settle(exec, 0);
 }
 
-static bool on_data(void *data, const uint8_t *bytes, size_t len)
+bool exec_take(void *data, const uint8_t *bytes, size_t len)
 {
 	struct guest_exec *exec = data;
 	int r;
@@ -308,7 +308,7 @@ static void on_closed(void *data, const char *why)
 		join(exec); /* where only this stream broke */
 }
 
-static const struct link_stream_ops exec_ops = { .data = on_data,
+static const struct link_stream_ops exec_ops = { .data = exec_take,
 						 .writable = on_writable,
 						 .closed = on_closed };
 

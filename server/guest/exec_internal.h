@@ -55,6 +55,10 @@ void exec_push(struct guest_exec *exec);
  */
 void exec_finish(struct guest_exec *exec, const struct guest_exec_end *end, bool known);
 
+/* Bytes of the agent; `exec` is a struct guest_exec, as in struct link_stream_ops. False: it wants
+ * no more for now. It may be gone when this returns. */
+bool exec_take(void *exec, const uint8_t *bytes, size_t len);
+
 /* --- exec_frames.c --- */
 
 /* One frame of the agent. 0, or a negative errno when it makes no sense. */
