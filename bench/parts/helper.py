@@ -3,7 +3,7 @@
 
 In a network namespace of its own: nothing of it is seen by the machine.
 """
-import errno
+import contextlib
 import os
 import shutil
 import socket
@@ -64,6 +64,55 @@ def in_namespace(pid, script):
     return ["nsenter", f"--net=/proc/{pid}/ns/net", "sh", "-c", script]
 
 
+CGROUPS = "/sys/fs/cgroup"
+
+
+@contextlib.contextmanager
+def delegated():
+    """A cgroup as systemd would delegate it to the helper's unit; None where controllers are not v2."""
+    try:
+        with open(f"{CGROUPS}/cgroup.subtree_control", encoding="ascii") as f:
+            handed_down = f.read().split()
+    except FileNotFoundError:
+        handed_down = []
+    if not {"cpu", "memory", "pids"} <= set(handed_down):
+        yield None
+        return
+    top = f"{CGROUPS}/banger-bench-{os.getpid()}"
+    unit = f"{top}/banger-helper.service"
+    os.mkdir(top)
+    try:
+        put(f"{top}/cgroup.subtree_control", "+cpu +memory +pids")
+        os.mkdir(unit)
+        yield unit
+    finally:
+        for folder, _, _ in os.walk(top, topdown=False):
+            os.rmdir(folder)
+
+
+def put(path, text):
+    with open(path, "w", encoding="ascii") as f:
+        f.write(text)
+
+
+def cgroups_beside(client, unit, rounds):
+    """Milliseconds of cgroup.create, and of the same folder and files written by hand, in turns."""
+    ours, hand = [], []
+    for _ in range(rounds * 4):
+        begun = time.monotonic()
+        must(client, "cgroup.create", struct.pack("<16sQII", VM, 256 << 20, 100, 64))
+        ours.append((time.monotonic() - begun) * 1000)
+        must(client, "cgroup.remove", VM)
+        begun = time.monotonic()
+        os.mkdir(f"{unit}/by-hand")
+        put(f"{unit}/by-hand/memory.max", str(256 << 20))
+        put(f"{unit}/by-hand/cpu.max", "100000 100000")
+        put(f"{unit}/by-hand/pids.max", "64")
+        hand.append((time.monotonic() - begun) * 1000)
+        os.rmdir(f"{unit}/by-hand")
+    return ours, hand
+
+
 def networks(client, pid, rounds, cgroups):
     """Milliseconds of a VM's tap, NAT and cgroup, and of tap and NAT by hand, in turns."""
     subnet = struct.unpack("<I", must(client, "bridge.ensure").body[:4])[0]
@@ -88,13 +137,13 @@ def networks(client, pid, rounds, cgroups):
     return ours, hand
 
 
-def start(server, folder):
-    """Its process and socket, as root in a network of its own that may forward."""
+def start(server, folder, unit):
+    """Its process and socket, as root in a network of its own that may forward, and in the cgroup, if any."""
     path = f"{folder}/helper.sock"
     with open(f"{folder}/log", "wb") as log:
         process = subprocess.Popen(
-            ["unshare", "--net", "sh", "-c", 'ip link set lo up; for f in ipv4/ip_forward ipv6/conf/all/forwarding; do '
-             'echo 1 >/proc/sys/net/$f; done; exec "$@"', "sh", f"{server.build}/helper/banger-helper", "--owner-uid", "0",
+            ["unshare", "--net", "sh", "-c", '[ -z "$1" ] || echo $$ >"$1/cgroup.procs"; shift; ip link set lo up; for f in ipv4/ip_forward ipv6/conf/all/forwarding; do '
+             'echo 1 >/proc/sys/net/$f; done; exec "$@"', "sh", unit or "", f"{server.build}/helper/banger-helper", "--owner-uid", "0",
              "--owner-gid", "0", "--socket", path, "--runtime-dir", f"{folder}/run", "--jail-dir", f"{folder}/jail"],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
@@ -115,21 +164,26 @@ def start(server, folder):
 def measure(server, rounds):
     if os.geteuid() != 0:
         raise Skip("needs root, for taps and a network namespace")
+    with delegated() as unit:
+        yield from measure_in(unit, server, rounds)
+
+
+def measure_in(unit, server, rounds):
     folder = tempfile.mkdtemp(prefix="bghelp-", dir="/tmp")
-    process, path = start(server, folder)
+    process, path = start(server, folder, unit)
     try:
         time.sleep(1)
         yield Figure("helper at rest, resident", machine.rollup_kib(process.pid)["Rss"] / 1024, "MiB", goal=at_most(3))
         ours, bare = echo_beside(folder, path, rounds)
         yield figure("round trip of status, p50", ours, "us", [beside("bare SEQPACKET echo", bare)], goal=at_most_times(1.5))
         client = Client(path)
-        reply = client.call("cgroup.create", struct.pack("<16sQII", VM, 256 << 20, 100, 64))
-        cgroups = reply.result == 0
-        if not cgroups:
-            yield Skipped("the VM's cgroup", "the helper has none to make them in: it was not started by systemd with a delegated "
-                          f"cgroup v2 ({errno.errorcode.get(-reply.result, reply.result)})")
-        made, hand = networks(client, process.pid, rounds, cgroups)
-        yield figure(f"tap{', NAT and cgroup' if cgroups else ' and NAT'} of one VM", made, "ms",
+        if unit:
+            made, hand = cgroups_beside(client, unit, rounds)
+            yield figure("the VM's cgroup with its limits", made, "ms", [beside("mkdir and three writes by hand", hand)])
+        else:
+            yield Skipped("the VM's cgroup", "not here: no cgroup v2 controllers")
+        made, hand = networks(client, process.pid, rounds, unit is not None)
+        yield figure(f"tap{', NAT and cgroup' if unit else ' and NAT'} of one VM", made, "ms",
                      [beside("tap and NAT with ip and nft by hand", hand)], goal=at_most(10))
         client.close()
     finally:
