@@ -112,7 +112,9 @@ int main(int argc, char **argv)
 	bound_allocator();
 	raise_descriptor_limit();
 	log_init("banger-server", LOG_INFO);
-	r = start(&s, &err);
+	r = s.options.forget_names ? forget_names(&s, &err) : start(&s, &err);
+	if (r == 0 && s.options.forget_names)
+		return 0;
 	if (r < 0) {
 		(void)fprintf(stderr, "banger-server: %s\n", err.msg);
 		return 1;

@@ -335,5 +335,8 @@ struct http_counts {
 };
 const struct http_counts *http_server_counts(const struct http_server *server);
 
+/* True when systemd has bound the unix socket, and goes on holding it. */
+bool http_server_held(const struct http_server *server);
+
 /* The TCP port listened on; 0 without TCP. */
 uint16_t http_server_port(const struct http_server *server);

@@ -517,6 +517,11 @@ const struct http_counts *http_server_counts(const struct http_server *s)
 	return &s->counts;
 }
 
+bool http_server_held(const struct http_server *s)
+{
+	return !s->bound;
+}
+
 uint16_t http_server_port(const struct http_server *s)
 {
 	return s->port;

@@ -12,9 +12,12 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/log.h"
 #include "server/api/tokens.h"
+#include "server/net/helper.h"
 #include "server/run/run.h"
 #include "server/vm/snapshot.h"
 #include "server/vm/template.h"
+
+enum { FORGET_DEADLINE_MS = 5000 };
 
 static void stop_when_idle(void *data)
 {
@@ -63,8 +66,28 @@ int watch_signals(struct server *s, struct error *err)
 	return r < 0 ? error_errno(err, r, "signals") : 0;
 }
 
+int forget_names(struct server *s, struct error *err)
+{
+	struct helper_client helper = { .timeout_ms = FORGET_DEADLINE_MS };
+	int r = home_resolve(s->options.home, &s->home, err);
+
+	if (r == 0)
+		r = configure(s, err);
+	/* A server that runs answers them. */
+	if (r == 0)
+		r = take_lock(s, err);
+	if (r < 0)
+		return r;
+	helper.socket = config_text(&s->config, CONFIG_NETWORK_HELPER);
+	return helper_present(&helper) ? helper_dns_clear(&helper, err) : 0;
+}
+
 void server_done(struct server *s)
 {
+	/* Of a restart the resolver sees nothing: names fail for a moment instead of being unknown.
+	 */
+	if (!s->held)
+		vms_forget_names(s->api.vms, FORGET_DEADLINE_MS);
 	http_server_free(s->http);
 	api_pages_done(&s->api);
 	dns_free(s->dns);

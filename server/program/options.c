@@ -28,6 +28,10 @@ static void usage(FILE *out)
 		"  --web DIR           files of the dashboard\n"
 		"  --agent FILE        the agent for guests\n"
 		"  --log-level LEVEL   error, warn, info (default) or debug\n"
+		"  --forget-names      take <name>.vm out of the system's resolver and end; a "
+		"server\n"
+		"                      that is stopped for good does it by itself, unless systemd\n"
+		"                      holds its socket\n"
 		"  --version           print the version\n"
 		"  --help              print this\n",
 		out);
@@ -64,6 +68,7 @@ int options_parse(int argc, char **argv, struct options *o)
 		OPT_WEB,
 		OPT_AGENT,
 		OPT_LOG,
+		OPT_FORGET,
 		OPT_VERSION,
 		OPT_HELP
 	};
@@ -75,6 +80,7 @@ int options_parse(int argc, char **argv, struct options *o)
 		{ "web", required_argument, NULL, OPT_WEB },
 		{ "agent", required_argument, NULL, OPT_AGENT },
 		{ "log-level", required_argument, NULL, OPT_LOG },
+		{ "forget-names", no_argument, NULL, OPT_FORGET },
 		{ "version", no_argument, NULL, OPT_VERSION },
 		{ "help", no_argument, NULL, OPT_HELP },
 		{ NULL, 0, NULL, 0 },
@@ -110,6 +116,9 @@ int options_parse(int argc, char **argv, struct options *o)
 			break;
 		case OPT_LOG:
 			o->log_level = optarg;
+			break;
+		case OPT_FORGET:
+			o->forget_names = true;
 			break;
 		case OPT_VERSION:
 			(void)puts("banger-server " BANGER_VERSION);

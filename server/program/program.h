@@ -17,6 +17,7 @@ struct options {
 	const char *web_root;
 	const char *agent;
 	const char *log_level;
+	bool forget_names; /* in place of serving */
 };
 
 struct server {
@@ -28,6 +29,7 @@ struct server {
 	uint16_t listen_port;
 	struct home home;
 	int lock_fd;
+	bool held; /* systemd has the socket: it may start the server again at any time */
 	char *socket_path;
 	char *db_path;
 	char *images_dir;
@@ -76,5 +78,7 @@ void start_dns(struct server *s);
 
 /* ending.c: a signal ends what is under way, then the loop. */
 int watch_signals(struct server *s, struct error *err) MUST_USE;
+/* --forget-names: 0, also where there is nothing to forget. */
+int forget_names(struct server *s, struct error *err) MUST_USE;
 /* Takes everything apart; also what was started half. */
 void server_done(struct server *s);

@@ -33,6 +33,7 @@ int start_http(struct server *s, struct error *err)
 		r = http_server_new(s->api.loop, &config, &s->http, err);
 
 	s->api.http = s->http;
+	s->held = r == 0 && http_server_held(s->http);
 	return r;
 }
 

@@ -161,6 +161,20 @@ static void welcome(struct vms *vms, const struct address_plan *plan)
 			   err.msg, NULL);
 }
 
+void vms_forget_names(const struct vms *vms, int deadline_ms)
+{
+	struct helper_client helper = vms->c.helper;
+	struct error err;
+
+	if (!__atomic_load_n(&vms->bridge_seen, __ATOMIC_ACQUIRE) ||
+	    !__atomic_load_n(&vms->c.dns_port, __ATOMIC_ACQUIRE) || !helper_present(&helper))
+		return;
+	helper.timeout_ms = deadline_ms;
+	if (helper_dns_clear(&helper, &err) < 0)
+		log_fields(LOG_INFO, "the system's resolver still asks for <name>.vm", "why",
+			   err.msg, NULL);
+}
+
 static int add_word(struct vm_boot *boot, const char *word)
 {
 	char *longer = NULL;

@@ -123,6 +123,9 @@ void vms_set_templates(struct vms *vms, struct templates *templates);
 void vms_set_snapshots(struct vms *vms, struct snapshots *snapshots);
 /* The port could not be had: the system's resolver is not sent to whoever has it. */
 void vms_without_dns(struct vms *vms);
+/* The end for good: what the system's resolver was told is taken back, as anybody may have the port
+ * next. Blocks up to the deadline. */
+void vms_forget_names(const struct vms *vms, int deadline_ms);
 
 /* By id or name; NULL when there is none. */
 struct vm *vms_find(struct vms *vms, const char *ref);

@@ -138,6 +138,18 @@ def check_restarts(t, vm):
     expect(gone.status == 1, "the VM's process is left", gone)
 
 
+def check_names(t, vm):
+    """A restart leaves the names to the system's resolver; the end of server and socket takes them back."""
+    def clears():
+        return int(t.execute(vm, "sh", "-c", "journalctl -u banger-helper --no-pager | grep -c dns.clear || true"))
+    before = clears()
+    t.execute(vm, "systemctl", "restart", "banger-server")
+    expect(clears() == before, "a restart takes names back", before)
+    t.execute(vm, "systemctl", "stop", "banger-server.socket", "banger-server")
+    expect(clears() == before + 1, "a server that is stopped for good leaves its names behind", before, clears())
+    t.execute(vm, "systemctl", "start", "banger-server.socket", "banger-server")
+
+
 @scenario("system install in a guest with systemd: services, hardening line by line, privileges, restarts under a VM, and its end",
           kind=GLOBAL, asked=True)
 def install_uninstall(t):
@@ -156,6 +168,7 @@ def install_uninstall(t):
     furnish(t, vm)
     check_privileges(t, vm)
     check_restarts(t, vm)
+    check_names(t, vm)
     t.execute(vm, "/root/install/deploy/uninstall", "--purge")
     t.execute(vm, "userdel", "--remove", "ann")
     gone = t.banger("vm", "exec", vm, "--", "sh", "-c",

@@ -90,10 +90,12 @@ def connect_hosts(echo):
 
 
 def traces():
-    """Everything in the kernel that could be a VM's."""
+    """Everything in the kernel that could be a VM's: links, rules and what their sets hold, named namespaces."""
     rules = [line.split(" packets ")[0] for line in run("nft", "list", "ruleset", check=False).splitlines()]
     links = sorted(o["ifname"] for o in json.loads(run("ip", "-j", "link")))
-    return links, rules
+    # The others are of the helper's own test, which may run beside this one.
+    namespaces = [name for name in run("ip", "netns", "list").split("\n") if not name.startswith("banger-uplink-")]
+    return links, rules, namespaces
 
 
 class Helper:
@@ -334,6 +336,68 @@ class Bridge(LifeTest):
                 self.server.stop()
         self.server.start()
         self.assert_clean()
+
+    def dns_calls(self, since):
+        return [call for call in (json.loads(line)["msg"] for line in self.helper.log()[since:].splitlines())
+                if call.startswith("dns.")]
+
+    def forget_names(self):
+        return subprocess.run([os.environ["BANGER_SERVER"], "--home", self.home, "--forget-names"], check=False,
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+
+    def test_names_are_forgotten_with_the_server(self):
+        self.create("web")
+        since = len(self.helper.log())
+        busy = self.forget_names()
+        self.assertEqual(1, busy.returncode, "somebody answers them")
+        self.assertIn("a server runs on this home", busy.stderr)
+        self.server.kill()
+        self.assertEqual([], self.dns_calls(since), "a crash is followed by a start")
+        self.server.start()
+        wait_until(lambda: self.dns_calls(since) == ["dns.route"], "names are routed again")
+        self.server.stop()
+        self.assertEqual(["dns.route", "dns.clear"], self.dns_calls(since), "an end in order takes them back")
+        # Where systemd holds the socket, only that unit's end is for good.
+        with socket.socket(socket.AF_UNIX) as listener:
+            if os.path.exists(self.server.socket):
+                os.unlink(self.server.socket)
+            listener.bind(self.server.socket)
+            listener.listen()
+            held = subprocess.Popen(["sh", "-c", f'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@" 3<&{listener.fileno()}', "sh",
+                                     os.environ["BANGER_SERVER"], "--home", self.home, "--no-tcp", "--agent",
+                                     os.environ["BANGER_AGENT"]], pass_fds=[listener.fileno()], stdin=subprocess.DEVNULL,
+                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            try:
+                wait_until(lambda: self.dns_calls(since)[2:] == ["dns.route"], "this one routes them as well")
+            finally:
+                held.terminate()
+                self.assertEqual(0, held.wait(60))
+        os.unlink(self.server.socket)
+        self.assertEqual(["dns.route"], self.dns_calls(since)[2:], "a restart leaves them alone")
+        # Without systemd-resolved, what the helper runs fails; that it was asked counts.
+        self.forget_names()
+        self.assertEqual(["dns.route", "dns.clear"], self.dns_calls(since)[2:])
+        self.server.start()
+        self.server.delete("web")
+        self.assert_clean()
+
+    def test_after_each_end_by_force_a_delete_leaves_nothing(self):
+        for victim in ("server", "helper", "VMM"):
+            with self.subTest(victim=victim):
+                vm = self.create("web")
+                self.assertIn(self.tap(vm), traces()[0])
+                if victim == "server":
+                    self.server.kill()
+                    self.server.start()
+                elif victim == "helper":
+                    self.helper.kill()
+                    self.helper.start()
+                else:
+                    for pid in processes_naming(vm["id"]):
+                        with contextlib.suppress(OSError):
+                            os.kill(pid, 9)
+                self.server.delete("web")
+                self.assert_clean()
 
     def test_every_call_carries_its_operation(self):
         accepted = self.server.must(202, "POST", "/vms", {"name": "web", "image": "mini", **BRIDGE_SHAPE,
