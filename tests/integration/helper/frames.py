@@ -37,8 +37,8 @@ def udp4(src, dst, sport, dport, data):
     return ipv4(src, dst, 17, struct.pack("!HHHH", sport, dport, 8 + len(data), 0) + data)
 
 
-def icmp(src, dst, kind, data):
-    body = struct.pack("!BBHHH", kind, 0, 0, 7, 7) + data
+def icmp(src, dst, kind, data, number=7):
+    body = struct.pack("!BBHHH", kind, 0, 0, number, 7) + data
     body = body[:2] + struct.pack("!H", checksum(body)) + body[4:]
     return ipv4(src, dst, 1, body)
 

@@ -361,6 +361,7 @@ def test_flood(client, uplink):
         a.ip(udp4(a.address, UPLINK, 2000 + n % 2, 10000 + n // 2, b"flood"))
         if n % 9 == 0:
             a.ip(udp6(a.v6, UPLINK6, 4000, 10000 + n, b"flood"))
+            a.ip(icmp(a.address, GATEWAY, 8, b"flood", n))
     a.ip(icmp_echo(a.address, GATEWAY))
     check("a flood of connections has an end", CONNECTIONS // 2 < tracked() - before <= CONNECTIONS + 8)
     check("what is too much is counted", counter('iifname "br-banger" ct state new add') >= 500)
