@@ -211,8 +211,10 @@ static int call_helper(const struct helper_client *helper, const struct call *ca
 	if (reply.result == 0)
 		return 0;
 	if (reply.reason == HELPER_HOST)
-		return error_errno(err, reply.result, "%s: %s", helper_op_name(reply.op),
-				   helper_reason_text(reply.reason));
+		return error_errno(
+			err, reply.result,
+			"%s: %s; the helper's log says more (journalctl -u banger-helper)",
+			helper_op_name(reply.op), helper_reason_text(reply.reason));
 	(void)error_set(err, code_of(reply.reason), "%s: %s", helper_op_name(reply.op),
 			helper_reason_text(reply.reason));
 	return reply.result;

@@ -388,6 +388,7 @@ static void refusals_say_what_to_do(void **state)
 	host.run_result = -EIO;
 	assert_int_equal(helper_dns_route(&t.client, 42069, &err), -EIO);
 	assert_int_equal(err.code, ERR_INTERNAL);
+	assert_non_null(strstr(err.msg, "dns.route: the host refused; the helper's log"));
 	host.run_result = 0;
 	assert_int_equal(helper_dns_route(&t.client, 53, &err), -EINVAL);
 	host.did[0] = '\0';
