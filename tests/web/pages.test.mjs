@@ -26,6 +26,33 @@ describe("pages", { skip: built ? false : "web/dist is not built", timeout: 300_
 		return opened;
 	};
 
+	it("draws the frame, the first rows and the rest of the screen one after the other", async () => {
+		const { page, context } = await openPage(browser, { viewport: { width: 1440, height: 1200 } });
+		await page.addInitScript(() => {
+			globalThis.steps = [];
+			new MutationObserver(() => globalThis.steps.push([document.querySelector(".nav") !== null, document.querySelectorAll(".vm-shift .vm-row").length])).observe(document, { childList: true, subtree: true });
+		});
+		await page.goto(`${fixture.url}/`);
+		await page.getByText(/^24 VMs$/).waitFor();
+		await page.locator('.vm-row[aria-rowindex="20"]').waitFor();
+		const steps = await page.evaluate(() => globalThis.steps);
+		assert.equal(steps.find(([nav]) => nav)[1], 0, "the frame alone");
+		const rows = [...new Set(steps.map(([, n]) => n))];
+		assert.equal(rows[0], 0);
+		assert.equal(rows[1], 8, `the upper rows: ${rows}`);
+		assert.ok(rows.at(-1) >= 20);
+		await context.close();
+	});
+
+	it("shows where the palette is", async () => {
+		const { page, context } = await visit("#/images");
+		await page.getByRole("button", { name: "Go to or do" }).click();
+		await page.getByRole("combobox", { name: "Go to or do" }).fill("host");
+		await page.keyboard.press("Enter");
+		await page.getByRole("heading", { name: "Host & doctor" }).waitFor();
+		await context.close();
+	});
+
 	it("plots what the host used, with the figures as a table, over the time that is chosen", async () => {
 		const { page, context, faults } = await visit("#/host");
 		const asked = [];
