@@ -119,6 +119,13 @@ class Server:
             time.sleep(0.2)
         self.wait_for_quiet()
 
+    def wait_for_ready(self):
+        """Until the next VM of SHAPE is kept ready, and nothing else is under way."""
+        while not any(template["standby"] and template["memory_mib"] == SHAPE["memory_mib"]
+                      for template in self.call("GET", "/templates")["items"]):
+            time.sleep(0.05)
+        self.wait_for_quiet()
+
     def wait_for_quiet(self):
         """Until no operation is under way, those that the server began by itself included."""
         time.sleep(0.5)

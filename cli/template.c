@@ -31,8 +31,8 @@ int cmd_template_list(struct cli *cli, const struct args *args)
 		return print_json(list);
 	if (cli->quiet)
 		return print_names(list);
-	table_init(&table, "ID", "IMAGE", "VCPUS", "MEMORY", "NETWORK", "SIZE", "PINNED", "USED",
-		   NULL);
+	table_init(&table, "ID", "IMAGE", "VCPUS", "MEMORY", "NETWORK", "SIZE", "PINNED", "READY",
+		   "USED", NULL);
 	json_array_foreach (list, i, one) {
 		table_cell(&table, json_str(one, "id"));
 		table_cell(&table, json_str(one, "image"));
@@ -41,6 +41,7 @@ int cmd_template_list(struct cli *cli, const struct args *args)
 		table_cell(&table, json_str(one, "network"));
 		table_cell(&table, format_bytes((uint64_t)json_int(one, "size_bytes"), text));
 		table_cell(&table, json_is_true(json_object_get(one, "pinned")) ? "yes" : "");
+		table_cell(&table, json_str(one, "standby")[0] ? "yes" : "");
 		table_cellf(&table, "%s ago", format_age(json_str(one, "last_used"), now, text));
 	}
 	table_print(&table, stdout, cli->colour);

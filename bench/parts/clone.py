@@ -93,7 +93,7 @@ def template_folder(server):
 def measure(server, rounds):
     server.create("seed")
     server.wait_for_template()
-    cold, clone, hand = [], [], []
+    cold, ready, restored, hand = [], [], [], []
 
     def restore_by_hand(vm):
         with open(f"/proc/{server.vmm_pid(vm['id'])}/cmdline", "rb") as f:
@@ -102,12 +102,26 @@ def measure(server, rounds):
         with tempfile.TemporaryDirectory(prefix="bgfloor-", dir="/tmp") as folder:
             hand.append(by_hand(command, folder, f"{server.home}/state/vms/{vm['id']}", template_folder(server)))
 
+    def one_by_hand(name):
+        server.wait_for_ready()
+        to_first_command(server, name, restore_by_hand)
+
     for i in range(rounds):
         cold.append(to_first_command(server, f"cold{i}", boot="cold"))
-        clone += [to_first_command(server, f"clone{i}-{k}") for k in range(3)]
-        to_first_command(server, f"hand{i}", restore_by_hand)
+        for k in range(3):
+            server.wait_for_ready()
+            ready.append(to_first_command(server, f"ready{i}-{k}"))
+        one_by_hand(f"hand{i}")
+    server.restart(config="[templates]\nstandby = 0\n")
+    to_first_command(server, "again")  # reads the template once
+    for i in range(rounds):
+        restored += [to_first_command(server, f"restored{i}-{k}") for k in range(3)]
+        to_first_command(server, f"hands{i}", restore_by_hand)
     server.delete("seed")
-    what = "clone: POST /vms to the first command's end"
-    yield figure(what, clone, "s", [beside("cold boot", cold)], goal=at_most_times(0.1))
-    yield figure(f"{what}, p50", clone, "s", [beside("restored by hand, to the agent's first byte", hand)], goal=at_most(0.35),
+    server.restart(config="")
+    by = beside("restored by hand, to the agent's first byte", hand)
+    what = "POST /vms to the first command's end"
+    yield figure(f"{what}, one kept ready", ready, "s", [beside("cold boot", cold)], goal=at_most_times(0.1))
+    yield figure(f"{what}, one kept ready, p50", ready, "s", [by], goal=at_most_times(1.15),
                  note="by hand without an identity and without a command")
+    yield figure(f"{what}, none kept ready, p50", restored, "s", [beside("cold boot", cold), by], goal=at_most(0.35))

@@ -49,12 +49,14 @@ def measure(server, rounds):
     server.delete("booted20")
     single, cpu = [], []
     for i in range(max(4, rounds)):
+        server.wait_for_quiet()
         before = machine.cpu_s(server.process.pid)
         vm_id, took = one(server, f"single{i}")
         single.append(took)
         cpu.append(sum(machine.cpu_s(pid) for pid in machine.processes_below(server.vmm_pid(vm_id)))
                    + machine.cpu_s(server.process.pid) - before)
         server.delete(f"single{i}")
+    server.wait_for_quiet()
     names, begun = [f"many{i:02}" for i in range(COUNT)], time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(COUNT) as pool:
         made = list(pool.map(lambda name: one(server, name), names))

@@ -82,10 +82,11 @@ def measure(server, rounds):
             for i in range(rounds):
                 cold.append(vm_s(server, f"box{i}", boot="cold"))
                 for k in range(3):
+                    server.wait_for_ready()
                     clones.append(vm_s(server, f"box{i}-{k}"))
                     containers.append(container_s(within, folder))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    yield figure("a VM from a template: create, true, delete", clones, "s",
+    yield figure("a VM of which one is kept ready: create, true, delete", clones, "s",
                  [beside("crun run, same files: create, true, delete", containers), beside("a VM that boots", cold)],
                  note="a container shares the host's kernel; a VM has its own")

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* /templates: what makes the next VM of a shape quick. */
-#include "server/vm/template.h"
+#include "server/vm/standby.h"
 
 #include "lib/base/clock.h"
 #include "lib/json/json.h"
 #include "server/api/handlers.h"
 
-static json_t *template_json(const struct template *one)
+static json_t *template_json(const struct api *api, const struct template *one)
 {
+	const char *standby = standby_id(templates_standbys(api->templates), one->key);
 	json_t *o = json_object();
 	char when[32];
 
@@ -20,6 +21,7 @@ static json_t *template_json(const struct template *one)
 	(void)json_object_set_new(o, "init", json_string(one->init));
 	(void)json_object_set_new(o, "size_bytes", json_integer(one->size_bytes));
 	(void)json_object_set_new(o, "pinned", json_boolean(one->pinned));
+	(void)json_object_set_new(o, "standby", standby ? json_string(standby) : json_null());
 	(void)json_object_set_new(o, "created",
 				  json_string(clock_format_ms(one->created_ms, when)));
 	(void)json_object_set_new(o, "last_used", json_string(clock_format_ms(one->used_ms, when)));
@@ -33,7 +35,7 @@ void api_template_list(struct http_request *req, void *context)
 	const struct template *one;
 
 	for (size_t i = 0; (one = templates_at(api->templates, i)) != NULL; i++)
-		(void)json_array_append_new(items, template_json(one));
+		(void)json_array_append_new(items, template_json(api, one));
 	http_reply_json(req, 200, json_pack("{s:o}", "items", items));
 }
 
@@ -66,7 +68,7 @@ static void reply_template(struct http_request *req, struct api *api, const char
 	struct error err;
 
 	if (one) {
-		http_reply_json(req, status, template_json(one));
+		http_reply_json(req, status, template_json(api, one));
 		return;
 	}
 	(void)error_set(&err, ERR_NOT_FOUND, "no template '%.64s'", key);
@@ -136,5 +138,5 @@ void api_template_update(struct http_request *req, void *context)
 	if (templates_pin(api->templates, id, pinned, &err) < 0)
 		http_reply_error(req, &err, NULL);
 	else
-		http_reply_json(req, 200, template_json(templates_find(api->templates, id)));
+		http_reply_json(req, 200, template_json(api, templates_find(api->templates, id)));
 }

@@ -158,8 +158,7 @@ void api_vm_create(struct http_request *req, void *context)
 		return;
 	if (r == 0 && b.image && api_image_first(req, api, b.image, api_vm_create))
 		return;
-	spec = (struct vm_spec){ .id = http_new_id(req),
-				 .name = b.name,
+	spec = (struct vm_spec){ .name = b.name,
 				 .image = b.image,
 				 .kernel = b.kernel,
 				 .vcpus = b.vcpus,
@@ -179,6 +178,8 @@ void api_vm_create(struct http_request *req, void *context)
 				 .disk_only = !b.restore_memory };
 	if (r == 0 && b.from_snapshot)
 		r = use_snapshot(api, &b, &spec, &err);
+	if (r == 0)
+		spec.id = http_adopt_id(req, vm_ready_id(api->vms, &spec));
 	if (r == 0)
 		r = vm_create(api->vms, &spec, http_principal(req), &vm, &op, &err);
 	if (r < 0) {

@@ -69,6 +69,8 @@ const char *config_source_name(enum config_source source);
 	  "loopback port that answers <name>.vm; 0 for none")                                     \
 	X(TEMPLATES_MAX, "templates", "max_mib", NUMBER, 0, 16777216, "8192",                     \
 	  "room for warm templates; the least recently used go first")                            \
+	X(TEMPLATES_STANDBY, "templates", "standby", NUMBER, 0, 64, "2",                          \
+	  "VMs kept ready, each for one of the shapes asked for last; 0 for none")                \
 	X(RUNS_PARALLEL, "runs", "parallel", NUMBER, 1, 1000, "4",                                \
 	  "runs that have a VM at the same time; the others wait")                                \
 	X(RUNS_KEPT, "runs", "kept", NUMBER, 1, 100000, "200",                                    \

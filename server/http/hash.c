@@ -5,8 +5,9 @@
 #include <errno.h>
 #include <openssl/evp.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
+
+#include "lib/base/hex.h"
 
 int ws_accept_key(const char *key, char *ret_accept)
 {
@@ -38,7 +39,7 @@ int hash_parts(const struct hash_part *parts, size_t n, char ret_hex[HASH_HEX_SI
 	}
 	ok = ok && EVP_DigestFinal_ex(ctx, digest, &len);
 	EVP_MD_CTX_free(ctx);
-	for (unsigned int i = 0; ok && i < len; i++)
-		(void)snprintf(ret_hex + 2 * i, 3, "%02x", digest[i]);
+	if (ok)
+		hex_of(digest, len, ret_hex);
 	return ok ? 0 : -EIO;
 }

@@ -70,6 +70,9 @@ void http_on_gone(struct http_request *req, loop_fn *fn, void *data);
  * `x-banger-retry: rerun` looks whether that resource exists already.
  */
 const char *http_new_id(struct http_request *req);
+/* The same with the choice of an id that the handler would rather have; NULL: none. It is that one
+ * from now on, unless it can't be remembered. */
+const char *http_adopt_id(struct http_request *req, const char *id);
 /* The request was done by an earlier try: says so in the reply (`Idempotent-Replayed`). */
 void http_mark_replayed(struct http_request *req);
 /* Remembers the operation that will bring the outcome, for a repetition of the request. */

@@ -8,6 +8,7 @@
  * it makes.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -422,4 +423,26 @@ void http_note(struct http_request *req, json_t *note)
 const json_t *http_noted(const struct http_request *req)
 {
 	return req->replay ? json_object_get(req->replay->headers, "note") : NULL;
+}
+
+static int set_id(const struct replay *p, const char *id, struct error *err)
+{
+	(void)json_object_set_new(p->headers, "id", json_string(id));
+	return save(p, 0, "", err);
+}
+
+const char *http_adopt_id(struct http_request *req, const char *id)
+{
+	const char *own = http_new_id(req);
+	struct error err;
+
+	if (!id)
+		return own;
+	if (req->replay && set_id(req->replay, id, &err) < 0) {
+		log_error("an id can't be noted for repetition: %s", err.msg);
+		(void)json_object_set_new(req->replay->headers, "id", json_string(own));
+		return own;
+	}
+	(void)snprintf(req->new_id.s, sizeof(req->new_id.s), "%s", id);
+	return req->new_id.s;
 }

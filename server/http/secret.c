@@ -2,9 +2,10 @@
 #include "server/http/secret.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "lib/base/hex.h"
 
 enum { SECRET_MAX = 64 };
 
@@ -14,8 +15,7 @@ void secret_make(char *text, size_t bytes)
 
 	assert(bytes <= sizeof(random));
 	arc4random_buf(random, bytes);
-	for (size_t i = 0; i < bytes; i++)
-		(void)snprintf(text + 2 * i, 3, "%02x", random[i]);
+	hex_of(random, bytes, text);
 	explicit_bzero(random, sizeof(random));
 }
 

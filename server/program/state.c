@@ -122,13 +122,13 @@ static int start_vms(struct server *s, struct error *err)
 
 static int start_captures(struct server *s, struct error *err)
 {
-	struct templates_config config = {
-		.vms = s->api.vms,
-		.state_dir = s->home.state,
-		.agent = s->agent_path,
-		.vmm_version = s->probe.version,
-		.max_bytes = (uint64_t)config_number(&s->config, CONFIG_TEMPLATES_MAX) << 20
-	};
+	struct templates_config config = { .vms = s->api.vms,
+					   .state_dir = s->home.state,
+					   .agent = s->agent_path,
+					   .vmm_version = s->probe.version,
+					   .max_bytes = number(s, CONFIG_TEMPLATES_MAX) << 20,
+					   .standby = (unsigned int)number(
+						   s, CONFIG_TEMPLATES_STANDBY) };
 	int r = templates_new(&config, &s->api.templates, err);
 
 	if (r == 0)

@@ -8,6 +8,7 @@
 #include "lib/link/protocol.h"
 #include "server/vm/jail.h"
 #include "server/vm/vm_internal.h"
+#include "server/vmm/cgroup.h"
 
 /* A locally administered address made from the id's random half: the same VM always has the same.
  */
@@ -106,6 +107,20 @@ int vm_boot_mend(const struct vms *vms, const char *image_id, const char *kernel
 	int r = image_mend(vms->c.paths, registry, image_id, op, err);
 
 	return r < 0 ? r : kernel_mend(vms->c.paths, registry, kernel_id, op, err);
+}
+
+int vm_limit(const struct vms *vms, const char *id, struct vm_boot *boot, struct error *err)
+{
+	struct vmm_config *c = &boot->config;
+	const struct cgroup_limits limits =
+		cgroup_limits_of(c->vcpus, c->memory_mib, c->accel == VMM_ACCEL_TCG);
+	int r;
+
+	if (!vms->c.cgroup_dir || c->jail)
+		return 0;
+	r = cgroup_create(vms->c.cgroup_dir, id, &limits, &boot->cgroup_procs, err);
+	c->cgroup_procs = boot->cgroup_procs;
+	return r < 0 ? error_wrap(err, "limits of the VM") : 0;
 }
 
 void vm_boot_move(struct vm_boot *to, struct vm_boot *from)

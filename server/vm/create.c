@@ -11,6 +11,7 @@
 #include "server/store/workspaces.h"
 #include "server/vm/network.h"
 #include "server/vm/snapshot.h"
+#include "server/vm/standby.h"
 #include "server/vm/vm_internal.h"
 
 enum { NAME_TRIES = 32 };
@@ -185,9 +186,49 @@ int vm_shape(struct vms *vms, const struct vm_spec *spec, struct vm_row *ret_row
 	return r;
 }
 
-static int fill_rest(const struct vms *vms, const struct vm_spec *spec, struct vm_row *row,
+static enum boot_policy boot_policy(const char *word)
+{
+	if (!word || streq(word, "auto"))
+		return BOOT_AUTO;
+	return streq(word, "cold") ? BOOT_COLD : BOOT_TEMPLATE;
+}
+
+/* The key of the template that a VM of this row would start from, or "". */
+static void template_key(struct vms *vms, const struct vm_spec *spec, const struct vm_row *row,
+			 char key[TEMPLATE_KEY_LEN + 1])
+{
+	key[0] = '\0';
+	if (vms->c.templates && spec->start && !spec->source &&
+	    boot_policy(spec->boot) != BOOT_COLD)
+		templates_key(vms->c.templates, row, key);
+}
+
+const char *vm_ready_id(struct vms *vms, const struct vm_spec *spec)
+{
+	char key[TEMPLATE_KEY_LEN + 1];
+	struct error ignored;
+	struct vm_row row;
+
+	if (spec->source || vm_shape(vms, spec, &row, &ignored) < 0)
+		return NULL;
+	template_key(vms, spec, &row, key);
+	return key[0] ? standby_id(templates_standbys(vms->c.templates), key) : NULL;
+}
+
+static void take_standby(struct vm *vm, const struct vm_spec *spec)
+{
+	char key[TEMPLATE_KEY_LEN + 1];
+
+	template_key(vm->vms, spec, &vm->row, key);
+	if (key[0])
+		vm->standby =
+			standby_take(templates_standbys(vm->vms->c.templates), key, vm->row.id);
+}
+
+static int fill_rest(struct vms *vms, const struct vm_spec *spec, struct vm_row *row,
 		     struct error *err)
 {
+	const char *id = spec->id;
 	autofree char *labels = spec->labels ? json_text(spec->labels) : strdup("{}");
 
 	if (!labels)
@@ -196,7 +237,9 @@ static int fill_rest(const struct vms *vms, const struct vm_spec *spec, struct v
 		return error_set(err, ERR_INVALID, "/labels: %zu bytes; at most %zu are kept",
 				 strlen(labels), sizeof(row->labels) - 1);
 	(void)snprintf(row->labels, sizeof(row->labels), "%s", labels);
-	(void)snprintf(row->id, sizeof(row->id), "%s", spec->id ? spec->id : id_new().s);
+	if (!id)
+		id = vm_ready_id(vms, spec);
+	(void)snprintf(row->id, sizeof(row->id), "%s", id ? id : id_new().s);
 	(void)snprintf(row->state, sizeof(row->state), "created");
 	(void)snprintf(row->desired, sizeof(row->desired), "%s",
 		       spec->start ? "running" : "stopped");
@@ -215,13 +258,6 @@ static int fill_rest(const struct vms *vms, const struct vm_spec *spec, struct v
 	(void)snprintf(row->wake, sizeof(row->wake), "%s", spec->wake ? spec->wake : "auto");
 	row->ends_ms = spec->ttl_s ? row->created_ms + (int64_t)spec->ttl_s * 1000 : 0;
 	return streq(row->network, "bridge") ? vm_network_check(vms, err) : 0;
-}
-
-static enum boot_policy boot_policy(const char *word)
-{
-	if (!word || streq(word, "auto"))
-		return BOOT_AUTO;
-	return streq(word, "cold") ? BOOT_COLD : BOOT_TEMPLATE;
 }
 
 static int submit_create(struct vm *vm, const struct vm_spec *spec, const char *who,
@@ -285,6 +321,7 @@ int vm_create(struct vms *vms, const struct vm_spec *spec, const char *who, stru
 				     .data = json_pack("{s:s}", "image", row.image_name) });
 	*ret_vm = vm;
 	*ret_op = NULL;
+	take_standby(vm, spec);
 	vm_arm_ttl(vm);
 	return spec->start ? submit_create(vm, spec, who, ret_op, err) : 0;
 }

@@ -16,18 +16,14 @@
 
 #include "lib/base/cleanup.h"
 #include "lib/base/fs.h"
+#include "lib/base/hex.h"
 #include "server/vm/clock.h"
 #include "server/vm/network.h"
 
 #define MARK "stranger"
 
-static void hex_of(const unsigned char *bytes, size_t n, char *ret_hex)
-{
-	for (size_t i = 0; i < n; i++)
-		(void)snprintf(ret_hex + 2 * i, 3, "%02x", bytes[i]);
-}
-
-void vm_identify(struct vm *vm, bool stranger, const char *boot_id, guest_reply_fn *fn, void *data)
+void vm_identify(struct vm *vm, enum vm_newness newness, const char *boot_id, guest_reply_fn *fn,
+		 void *data)
 {
 	unsigned char random[16 + 64];
 	char machine_id[33];
@@ -39,10 +35,11 @@ void vm_identify(struct vm *vm, bool stranger, const char *boot_id, guest_reply_
 	hex_of(random, 16, machine_id);
 	hex_of(random + 16, 64, entropy);
 	identity = json_pack("{s:s}", "entropy", entropy);
-	if (stranger) {
+	if (newness == VM_STRANGER)
+		(void)json_object_set_new(identity, "ssh_host_keys", json_string("regenerate"));
+	if (newness != VM_ITSELF) {
 		(void)json_object_set_new(identity, "hostname", json_string(vm->row.name));
 		(void)json_object_set_new(identity, "machine_id", json_string(machine_id));
-		(void)json_object_set_new(identity, "ssh_host_keys", json_string("regenerate"));
 		(void)json_object_set_new(identity, "hooks", json_true());
 		if (boot_id[0])
 			(void)json_object_set_new(identity, "boot_id", json_string(boot_id));

@@ -6,12 +6,19 @@
 
 enum { VM_IDENTITY_MS = 30 * 1000 };
 
+enum vm_newness {
+	VM_ITSELF,
+	VM_STRANGER,           /* it has been somebody else */
+	VM_STRANGER_WITH_KEYS, /* the same, but its SSH host keys are its own */
+};
+
 /*
  * Loop. Asks the agent of `vm`, which has a guest link, to take time and random numbers; a stranger
  * takes name, machine id, host keys, addresses and, unless it is "", `boot_id` as well. `fn` is
  * called once.
  */
-void vm_identify(struct vm *vm, bool stranger, const char *boot_id, guest_reply_fn *fn, void *data);
+void vm_identify(struct vm *vm, enum vm_newness newness, const char *boot_id, guest_reply_fn *fn,
+		 void *data);
 
 /* Any thread. `dir_fd` is the VM's folder; before a disk is copied into it. 0 or -errno. */
 int vm_mark_stranger(int dir_fd) MUST_USE;

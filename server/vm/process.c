@@ -75,7 +75,7 @@ static void on_up(void *data, const struct guest_info *info)
 	if (vm->wake_fd >= 0)
 		wake(vm);
 	else if (vm->state == VM_STARTING)
-		vm_identify(vm, false, "", on_refreshed, vm);
+		vm_identify(vm, VM_ITSELF, "", on_refreshed, vm);
 }
 
 static void on_down(void *data, const struct error *why)

@@ -11,6 +11,7 @@
 #include "server/vm/execs_internal.h"
 #include "server/vm/forward_internal.h"
 #include "server/vm/probe.h"
+#include "server/vm/standby.h"
 #include "server/vm/stats.h"
 #include "server/vm/user_net.h"
 #include "server/vm/vm_internal.h"
@@ -98,6 +99,7 @@ void vm_free(struct vm *vm)
 	loop_timer_free(vm->ttl_timer);
 	loop_timer_free(vm->idle_timer);
 	vm_holds_free(vm);
+	standby_free(vm->standby);
 	if (vm->stats)
 		stats_history_done(vm->stats);
 	free(vm->stats);

@@ -18,16 +18,14 @@
 #include "server/vm/host_files.h"
 #include "server/vm/identity.h"
 #include "server/vm/network.h"
-#include "server/vm/snapshot.h"
+#include "server/vm/source.h"
+#include "server/vm/standby.h"
 #include "server/vm/suspend.h"
 #include "server/vm/template.h"
 #include "server/vm/vm_internal.h"
 #include "server/vmm/cgroup.h"
 
-enum { BOOT_DEADLINE_MS = 180 * 1000, VMM_DEADLINE_MS = 30 * 1000 };
-
-/* What a start begins with. Only a template and a snapshot bring a disk. */
-enum source { SOURCE_NONE, SOURCE_TEMPLATE, SOURCE_SNAPSHOT, SOURCE_SUSPENDED };
+enum { BOOT_DEADLINE_MS = 180 * 1000, VMM_DEADLINE_MS = 30 * 1000, STANDBY_DEADLINE_MS = 5 * 1000 };
 
 struct start {
 	struct verb_job *job;
@@ -43,12 +41,8 @@ struct start {
 	bool attached;
 	bool up;
 
-	enum source source;
-	char source_id[TEMPLATE_KEY_LEN + 1]; /* template key or snapshot id */
-	int source_fd;                        /* the folder; -1: none */
-	bool with_memory;                     /* of the source: restored, not booted */
-	struct made made;                     /* of the source */
-	bool verified;
+	struct standby *standby; /* NULL: none, or it was of no use */
+	struct source source;
 	char boot_id[40];            /* of the copy; "" : it keeps the one it has */
 	struct error identity_error; /* the loop's until wake_fd */
 	bool identified;
@@ -56,75 +50,6 @@ struct start {
 };
 
 /* --- on the loop --- */
-
-/* A template stands for a first boot only: later ones have a disk of their own. */
-static int choose_template(struct vm *vm, struct start *s, struct error *err)
-{
-	struct templates *templates = vm->vms->c.templates;
-	char key[TEMPLATE_KEY_LEN + 1];
-	const struct template *one;
-
-	if (!s->job->creating || s->job->boot == BOOT_COLD || !templates)
-		return 0;
-	templates_key(templates, &vm->row, key);
-	one = templates_find(templates, key);
-	if (one)
-		s->source_fd = templates_open(templates, key);
-	if (s->source_fd >= 0) {
-		s->made = one->made;
-		s->verified = one->verified;
-		s->source = SOURCE_TEMPLATE;
-		s->with_memory = true;
-		(void)snprintf(s->source_id, sizeof(s->source_id), "%s", key);
-		templates_used(templates, key);
-	} else if (s->job->boot == BOOT_TEMPLATE) {
-		return error_set(err, ERR_UNAVAILABLE,
-				 "there is no template of this shape yet; create one VM with boot "
-				 "'auto' and wait for "
-				 "operation template.build");
-	}
-	return 0;
-}
-
-/* The operation holds it. */
-static void choose_snapshot(struct vm *vm, struct start *s)
-{
-	const struct snapshot *one = snapshots_held(vm->vms->c.snapshots, s->job->snapshot);
-
-	s->source_fd = one ? snapshots_open(vm->vms->c.snapshots, one->id) : -ENOENT;
-	if (s->source_fd < 0)
-		return;
-	s->source = SOURCE_SNAPSHOT;
-	s->with_memory = s->job->memory;
-	s->made = one->made;
-	s->verified = one->verified;
-	/* A fork comes from its parent: the capture between them has no name and goes. */
-	(void)snprintf(s->source_id, sizeof(s->source_id), "%s",
-		       one->dropped && s->job->creating ? one->vm_id : one->id);
-}
-
-static int choose_source(struct vm *vm, struct start *s, struct error *err)
-{
-	if (s->job->snapshot[0]) {
-		choose_snapshot(vm, s);
-	} else if (vm->state == VM_SUSPENDED) {
-		s->source = SOURCE_SUSPENDED;
-		s->with_memory = true;
-		s->source_fd = suspend_open(vm);
-		if (s->source_fd >= 0 && suspend_look(s->source_fd, &s->made, err) < 0)
-			return error_to_errno(err);
-		if (s->source_fd >= 0 &&
-		    made_fits(vm->vms, &s->made, "the suspended memory", err) < 0)
-			return error_wrap(err, "VM '%s' can't go on; kill it to boot from its disk",
-					  vm->row.name);
-	} else {
-		return choose_template(vm, s, err);
-	}
-	if (s->source_fd < 0)
-		return error_errno(err, s->source_fd, "open what VM '%s' starts from",
-				   vm->row.name);
-	return 0;
-}
 
 static int begin(struct vm *vm, void *data, struct error *err)
 {
@@ -145,12 +70,16 @@ static int begin(struct vm *vm, void *data, struct error *err)
 		return r;
 	(void)snprintf(s->image_id, sizeof(s->image_id), "%s", vm->row.image_id);
 	(void)snprintf(s->kernel_id, sizeof(s->kernel_id), "%s", vm->row.kernel_id);
+	s->standby = TAKE_PTR(vm->standby);
 	s->disk_mib = (uint64_t)vm->row.disk_mib;
 	s->has_disk = vm->row.started_ms > 0;
-	r = choose_source(vm, s, err);
+	r = source_choose(vm, s->job, &s->source, err);
 	if (r < 0)
 		return r;
-	vm->waking = s->source == SOURCE_SUSPENDED;
+	/* Its template went meanwhile. */
+	if (s->source.kind != SOURCE_TEMPLATE)
+		standby_free(TAKE_PTR(s->standby));
+	vm->waking = s->source.kind == SOURCE_SUSPENDED;
 	vm_set_state(vm, VM_STARTING, "running", "", s->job->who, op_id(s->op));
 	return 0;
 }
@@ -165,9 +94,9 @@ static int attach(struct vm *vm, void *data, struct error *err)
 	vm->wake_fd = s->wake_fd;
 	vm->row.started_ms = clock_wall_ms();
 	vm->row.accel = vm->vms->c.accel;
-	if (s->source != SOURCE_SUSPENDED)
+	if (s->source.kind != SOURCE_SUSPENDED)
 		(void)snprintf(vm->row.booted_from, sizeof(vm->row.booted_from), "%s",
-			       s->source_id[0] ? s->source_id : "cold");
+			       s->source.id[0] ? s->source.id : "cold");
 	s->attached = true;
 	return vm_attach(vm, vm->vms->c.driver, &s->proc, err);
 }
@@ -211,19 +140,29 @@ static int identify(struct vm *vm, void *data, struct error *err)
 	if (!vm->guest)
 		return error_set(err, ERR_GUEST, "the VM ended before it had its identity");
 	/* What was booted has a boot id of its own. */
-	if (s->stranger && s->with_memory)
+	if (s->stranger && s->source.with_memory)
 		vm_boot_id_new(s->boot_id);
-	vm_identify(vm, s->stranger, s->boot_id, on_identity, s);
+	vm_identify(vm,
+		    !s->stranger ? VM_ITSELF
+		    : s->standby ? VM_STRANGER_WITH_KEYS
+				 : VM_STRANGER,
+		    s->boot_id, on_identity, s);
 	return 0;
 }
 
 /* The next VM of this shape shall be quicker. That it can't be is no reason to fail this one. */
-static void build_template(struct vm *vm, struct start *s)
+static void prepare_next(struct vm *vm, struct start *s)
 {
+	struct templates *templates = vm->vms->c.templates;
+	const struct template *one = s->source.kind == SOURCE_TEMPLATE && templates
+					     ? templates_find(templates, s->source.id)
+					     : NULL;
 	struct error err;
 	struct op *op;
 
-	if (!s->job->creating || s->job->boot != BOOT_AUTO || s->source != SOURCE_NONE ||
+	if (one)
+		standby_want(templates_standbys(templates), one);
+	if (!s->job->creating || s->job->boot != BOOT_AUTO || s->source.kind != SOURCE_NONE ||
 	    !vm->vms->c.templates || vm->degraded)
 		return;
 	if (templates_build(vm->vms->c.templates, &vm->row, false, s->job->who, &op, &err) < 0)
@@ -259,7 +198,7 @@ static int finish(struct vm *vm, void *data, struct error *err)
 		memcpy(vm->row.boot_id, s->boot_id, sizeof(vm->row.boot_id));
 		vm->unsaved = true; /* goes with the state */
 	}
-	build_template(vm, s);
+	prepare_next(vm, s);
 	vm_set_state(vm, VM_RUNNING, NULL,
 		     vm->degraded ? "the guest's root is not as asked; see its log" : "",
 		     s->job->who, op_id(s->op));
@@ -294,7 +233,8 @@ static int give_up(struct vm *vm, void *data, struct error *err)
 		(void)snprintf(vm->row.desired, sizeof(vm->row.desired), "stopped");
 	if (s->attached)
 		vm_detach(vm, cancelled ? VM_STOPPED : VM_FAILED, why, s->job->who, op_id(s->op));
-	else if (vm->state == VM_STARTING && s->source == SOURCE_SUSPENDED && suspend_exists(vm))
+	else if (vm->state == VM_STARTING && s->source.kind == SOURCE_SUSPENDED &&
+		 suspend_exists(vm))
 		vm_set_state(vm, VM_SUSPENDED, "suspended", why, s->job->who, op_id(s->op));
 	else if (vm->state == VM_STARTING)
 		vm_set_state(vm, cancelled ? VM_STOPPED : VM_FAILED, "stopped", why, s->job->who,
@@ -303,15 +243,6 @@ static int give_up(struct vm *vm, void *data, struct error *err)
 }
 
 /* --- on the worker --- */
-
-static int copy_source_disk(struct start *s, struct error *err)
-{
-	autoclose int from = open_regular_beneath(s->source_fd, "work.ext4", O_RDONLY, 0);
-
-	if (from < 0)
-		return error_errno(err, from, "open the disk to copy");
-	return disk_copy(from, s->boot.work, err);
-}
 
 static int make_folders(struct start *s, struct error *err)
 {
@@ -331,11 +262,12 @@ static int make_folders(struct start *s, struct error *err)
 		return error_set(err, ERR_STATE,
 				 "its disk %s is gone; put it back, or delete the VM",
 				 s->boot.work);
-	if (s->source == SOURCE_TEMPLATE || s->source == SOURCE_SNAPSHOT) {
-		r = s->source == SOURCE_TEMPLATE || s->job->own_identity ? vm_mark_stranger(dir)
-									 : 0;
+	if (s->source.kind == SOURCE_TEMPLATE || s->source.kind == SOURCE_SNAPSHOT) {
+		r = s->source.kind == SOURCE_TEMPLATE || s->job->own_identity
+			    ? vm_mark_stranger(dir)
+			    : 0;
 		return r < 0 ? error_errno(err, r, "mark %s", s->boot.dir)
-			     : copy_source_disk(s, err);
+			     : source_copy_disk(&s->source, s->boot.work, err);
 	}
 	return disk_create(s->job->vms->c.cache_dir, s->boot.work, s->disk_mib, op_cancel_fd(s->op),
 			   err);
@@ -390,62 +322,6 @@ static int wait_for_identity(struct start *s, struct error *err)
 	return s->stranger ? vm_stranger_no_more(s->job, err) : 0;
 }
 
-static int mark_verified(struct vm *vm, void *data, struct error *err)
-{
-	struct start *s = data;
-	struct snapshot *snapshot = snapshots_held(vm->vms->c.snapshots, s->job->snapshot);
-
-	(void)err;
-	if (s->source == SOURCE_TEMPLATE)
-		templates_verified(vm->vms->c.templates, s->source_id);
-	else if (s->source == SOURCE_SNAPSHOT && snapshot)
-		snapshot->verified = true;
-	return 0;
-}
-
-/* A template can be made again, so a damaged one goes. */
-static int drop_template(struct vm *vm, void *data, struct error *err)
-{
-	struct start *s = data;
-	struct error ignored;
-
-	log_fields(LOG_ERROR, "a damaged template is removed", "template", s->source_id, "error",
-		   err->msg, NULL);
-	(void)!templates_delete(vm->vms->c.templates, s->source_id, "server", &ignored);
-	return 0;
-}
-
-/*
- * Whole at its first use since the server's start; after that what is small and read anew each
- * time. Without its template a VM that does not insist on it boots.
- */
-static int check_source(struct start *s, struct error *err)
-{
-	unsigned int parts = s->verified ? MADE_STATE : MADE_ALL;
-	int r;
-
-	if (s->source == SOURCE_SUSPENDED)
-		parts = MADE_STATE | MADE_MEMORY;
-	if (!s->with_memory && s->made.state_sha256[0])
-		parts &= MADE_DISK;
-	op_stage(s->op, "check");
-	r = made_check(s->source_fd, &s->made, parts, err);
-	if (r == 0)
-		return parts != MADE_ALL ? 0 : vm_on_loop(s->job, mark_verified, s, err);
-	if (s->source == SOURCE_SUSPENDED)
-		return error_wrap(err, "the VM can't go on; kill it to boot from its disk");
-	if (s->source != SOURCE_TEMPLATE)
-		return r;
-	(void)!vm_on_loop(s->job, drop_template, s, err);
-	if (s->job->boot == BOOT_TEMPLATE)
-		return r;
-	*err = ERROR_INIT;
-	s->source = SOURCE_NONE;
-	s->source_id[0] = '\0';
-	s->with_memory = false;
-	return 0;
-}
-
 /* From here on the guest's disk moves away from a suspended memory: it must not be used twice. */
 static int use_up(void *data, struct error *err)
 {
@@ -456,68 +332,84 @@ static int use_up(void *data, struct error *err)
 
 static int restore(struct start *s, const struct vmm_wait *wait, struct error *err)
 {
-	bool suspended = s->source == SOURCE_SUSPENDED;
+	bool suspended = s->source.kind == SOURCE_SUSPENDED;
 	const struct vmm_hook before_run = { .fn = use_up, .data = s };
 	int r;
 
 	op_stage(s->op, "restore");
-	r = s->job->vms->c.driver->restore(&s->boot.config, s->source_fd,
+	r = s->job->vms->c.driver->restore(&s->boot.config, s->source.fd,
 					   suspended ? &before_run : NULL, wait, &s->proc, err);
 	if (suspended)
 		suspend_end_resume(s->job, r == 0 || r == -EUCLEAN);
 	return r;
 }
 
-/* The helper sees to those of its jails. */
-static int limit(struct start *s, struct error *err)
+static struct vmm_wait vmm_wait(const struct start *s, int timeout_ms)
 {
-	struct vmm_config *c = &s->boot.config;
-	const struct cgroup_limits limits =
-		cgroup_limits_of(c->vcpus, c->memory_mib, c->accel == VMM_ACCEL_TCG);
-	const char *dir = s->job->vms->c.cgroup_dir;
-	int r;
+	return (struct vmm_wait){ .deadline_us = clock_mono_us() + (int64_t)timeout_ms * 1000,
+				  .cancel_fd = op_cancel_fd(s->op) };
+}
 
-	if (!dir || c->jail)
+static int open_network(struct start *s, struct error *err)
+{
+	if (s->boot.config.net.mode != VMM_NET_TAP)
 		return 0;
-	r = cgroup_create(dir, s->job->id, &limits, &s->boot.cgroup_procs, err);
-	c->cgroup_procs = s->boot.cgroup_procs;
-	return r < 0 ? error_wrap(err, "limits of the VM") : 0;
+	op_stage(s->op, "network");
+	return vm_network_open(s->job, &s->boot, err);
+}
+
+/* One that is of no use ends, and the start goes the longer way. */
+static int wake_standby(struct start *s, struct error *err)
+{
+	struct vmm_wait wait = vmm_wait(s, STANDBY_DEADLINE_MS);
+	int r = open_network(s, err);
+
+	if (r < 0)
+		return r;
+	op_stage(s->op, "resume");
+	r = standby_wake(s->standby, &s->boot.config, &wait, &s->proc, err);
+	if (r == 0 || op_check(s->op, err) < 0) {
+		s->stranger = true;
+		return r;
+	}
+	log_fields(LOG_WARN, "not started from the VM that was kept ready", "vm", s->job->id,
+		   "error", err->msg, NULL);
+	vm_network_drop_tap(&s->boot);
+	standby_free(TAKE_PTR(s->standby));
+	*err = ERROR_INIT;
+	return 0;
 }
 
 static int launch(struct start *s, struct error *err)
 {
-	struct vmm_wait wait = { .deadline_us = clock_mono_us() + (int64_t)VMM_DEADLINE_MS * 1000,
-				 .cancel_fd = op_cancel_fd(s->op) };
+	struct vmm_wait wait = vmm_wait(s, VMM_DEADLINE_MS);
 	int r;
 
-	r = limit(s, err);
+	r = vm_limit(s->job->vms, s->job->id, &s->boot, err);
 	if (r < 0)
 		return r;
 	/* A crash from here on must not find memory that is not this start's own. */
-	if (s->source != SOURCE_SUSPENDED)
+	if (s->source.kind != SOURCE_SUSPENDED)
 		suspend_forget(s->job);
-	if (s->with_memory) {
+	if (s->source.with_memory) {
 		r = restore(s, &wait, err);
 	} else {
 		op_stage(s->op, "vmm");
 		r = s->job->vms->c.driver->start(&s->boot.config, &wait, &s->proc, err);
 	}
-	return r < 0 ? r : vm_on_loop(s->job, attach, s, err);
+	return r;
 }
 
-static int steps(struct start *s, struct error *err)
+/* Everything up to a VMM. */
+static int build_up(struct start *s, struct error *err)
 {
-	int r;
+	int r = s->source.kind != SOURCE_NONE ? source_check(s->op, s->job, &s->source, err) : 0;
 
-	op_stage(s->op, "prepare");
-	r = vm_on_loop(s->job, begin, s, err);
-	if (r == 0 && s->source != SOURCE_NONE)
-		r = check_source(s, err);
 	if (r == 0)
 		r = vm_boot_mend(s->job->vms, s->image_id, s->kernel_id, s->op, err);
 	if (r < 0)
 		return r;
-	if (!s->with_memory) {
+	if (!s->source.with_memory) {
 		op_stage(s->op, "initramfs");
 		r = kernel_initramfs(s->job->vms->c.paths, s->kernel_id, &s->boot.initrd, err);
 		if (r < 0)
@@ -529,21 +421,32 @@ static int steps(struct start *s, struct error *err)
 	s->stranger = r == 0 && vm_is_stranger(s->job->vms, s->job->id);
 	if (r == 0)
 		r = op_check(s->op, err);
-	if (r == 0 && s->boot.config.net.mode == VMM_NET_TAP) {
-		op_stage(s->op, "network");
-		r = vm_network_open(s->job, &s->boot, err);
-	}
 	if (r == 0)
-		r = launch(s, err);
+		r = open_network(s, err);
+	return r < 0 ? r : launch(s, err);
+}
+
+static int steps(struct start *s, struct error *err)
+{
+	int r;
+
+	op_stage(s->op, "prepare");
+	r = vm_on_loop(s->job, begin, s, err);
+	if (r == 0 && s->standby)
+		r = wake_standby(s, err);
+	if (r == 0 && !s->standby)
+		r = build_up(s, err);
+	if (r == 0)
+		r = vm_on_loop(s->job, attach, s, err);
 	if (r < 0)
 		return r;
-	op_stage(s->op, s->with_memory ? "wake" : "boot");
+	op_stage(s->op, s->source.with_memory ? "wake" : "boot");
 	/* What was suspended goes on as it was. */
-	if (s->source != SOURCE_SUSPENDED)
+	if (s->source.kind != SOURCE_SUSPENDED)
 		r = vm_read_host_files(s->job, &s->host_files, err);
 	if (r == 0)
 		r = wait_for_agent(s, err);
-	if (r == 0 && (s->with_memory || s->stranger)) {
+	if (r == 0 && (s->source.with_memory || s->stranger)) {
 		op_stage(s->op, "identity");
 		r = wait_for_identity(s, err);
 	} else if (r == 0) {
@@ -573,8 +476,9 @@ static void kill_what_runs(struct start *s)
 static void start_done(struct start *s)
 {
 	vm_boot_done(&s->boot);
+	standby_free(s->standby);
 	close_keep_errno(s->wake_fd);
-	close_keep_errno(s->source_fd);
+	source_done(&s->source);
 	host_files_done(&s->host_files);
 }
 
@@ -584,7 +488,7 @@ int vm_run_start(struct op *op, void *data, struct error *err)
 					       .op = op,
 					       .proc = PROC_INIT,
 					       .wake_fd = -1,
-					       .source_fd = -1,
+					       .source = SOURCE_INIT,
 					       .host_files = HOST_FILES_INIT };
 	bool creating = s.job->creating;
 	int r;

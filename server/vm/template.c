@@ -14,6 +14,7 @@
 #include "lib/base/log.h"
 #include "lib/digest/digest.h"
 #include "server/vm/manifest.h"
+#include "server/vm/standby.h"
 #include "server/vm/template_internal.h"
 
 /* --- keys --- */
@@ -53,6 +54,25 @@ void templates_key(struct templates *t, const struct vm_row *row, char key[TEMPL
 	if (known && n > 0 && (size_t)n < sizeof(text) &&
 	    digest_bytes(text, (size_t)n, &digest) == 0)
 		(void)snprintf(key, TEMPLATE_KEY_LEN + 1, "%.*s", TEMPLATE_KEY_LEN, digest.hex);
+}
+
+void template_shape(const struct template *one, struct vm_row *ret_row)
+{
+	struct vm_row row = { .vcpus = one->vcpus,
+			      .memory_mib = one->memory_mib,
+			      .disk_mib = one->disk_mib };
+
+	(void)snprintf(row.image_id, sizeof(row.image_id), "%s", one->image_id);
+	(void)snprintf(row.image_name, sizeof(row.image_name), "%s", one->image_name);
+	(void)snprintf(row.kernel_id, sizeof(row.kernel_id), "%s", one->kernel_id);
+	(void)snprintf(row.network, sizeof(row.network), "%s", one->network);
+	(void)snprintf(row.init, sizeof(row.init), "%s", one->init);
+	*ret_row = row;
+}
+
+struct standbys *templates_standbys(struct templates *t)
+{
+	return t->standbys;
 }
 
 static bool key_valid(const char *s)
@@ -123,6 +143,7 @@ int templates_delete(struct templates *t, const char *key, const char *who, stru
 	r = remove_folder(t, key);
 	if (r < 0)
 		return error_errno(err, r, "remove template %s", key);
+	standby_drop(t->standbys, key);
 	events_emit(t->c.vms->c.events,
 		    &(struct event){ .kind = "template.deleted", .target = key, .by = who });
 	forget(t, key);
@@ -211,15 +232,10 @@ int templates_open(const struct templates *t, const char *key)
 /* Still the template of the shape that it says it has? */
 static bool fits(struct templates *t, const struct template *one)
 {
-	struct vm_row row = { .vcpus = one->vcpus,
-			      .memory_mib = one->memory_mib,
-			      .disk_mib = one->disk_mib };
 	char key[TEMPLATE_KEY_LEN + 1];
+	struct vm_row row;
 
-	(void)snprintf(row.image_id, sizeof(row.image_id), "%s", one->image_id);
-	(void)snprintf(row.kernel_id, sizeof(row.kernel_id), "%s", one->kernel_id);
-	(void)snprintf(row.network, sizeof(row.network), "%s", one->network);
-	(void)snprintf(row.init, sizeof(row.init), "%s", one->init);
+	template_shape(one, &row);
 	templates_key(t, &row, key);
 	return streq(key, one->key);
 }
@@ -270,6 +286,8 @@ int templates_new(const struct templates_config *config, struct templates **ret_
 	if (r == 0 && access(t->c.agent, R_OK) < 0)
 		r = error_errno(err, -errno, "read %s", t->c.agent);
 	if (r == 0)
+		r = standbys_new(t, config->vms, config->standby, &t->standbys, err);
+	if (r == 0)
 		r = load_all(t, err);
 	if (r < 0) {
 		templates_free(t);
@@ -283,6 +301,7 @@ void templates_free(struct templates *t)
 {
 	if (!t)
 		return;
+	standbys_free(t->standbys);
 	for (size_t i = 0; i < t->n; i++)
 		free(t->list[i]);
 	free(t->list);

@@ -36,6 +36,7 @@ struct template
 	bool verified; /* in memory only: held against its checksums since the server's start */
 };
 
+struct standbys;
 struct templates;
 
 struct templates_config {
@@ -43,7 +44,8 @@ struct templates_config {
 	const char *state_dir;
 	const char *agent; /* path of the agent's binary: its digest is part of every key */
 	const char *vmm_version;
-	uint64_t max_bytes; /* the least recently used go beyond this */
+	uint64_t max_bytes;   /* the least recently used go beyond this */
+	unsigned int standby; /* VMs kept ready: see standby.h */
 };
 
 /* Reads what is there, removes what is half-made or fits nothing any more. */
@@ -54,14 +56,19 @@ void templates_free(struct templates *templates);
 /* The key of the shape that a VM has. */
 void templates_key(struct templates *templates, const struct vm_row *row,
 		   char key[TEMPLATE_KEY_LEN + 1]);
+/* The shape of the VMs that a template is for: what their rows have in common. */
+void template_shape(const struct template *one, struct vm_row *ret_row);
+/* The VMs that are kept ready. */
+struct standbys *templates_standbys(struct templates *templates);
 /* NULL when there is none. */
 struct template *templates_find(struct templates *templates, const char *key);
 /* In no order; NULL behind the last. */
 const struct template *templates_at(const struct templates *templates, size_t i);
 
 /*
- * Captures a template of the VM's shape unless there is one; *ret_op is NULL then. Boots a VM of
- * its own for it. One that is on its way already is joined, and pinned if either wants it.
+ * Captures a template of the VM's shape from a VM that is booted for this alone, unless there is
+ * one; *ret_op is NULL then. One that is on its way already is joined, and pinned if either wants
+ * it. Then a VM of the shape is kept ready.
  */
 int templates_build(struct templates *templates, const struct vm_row *shape, bool pinned,
 		    const char *who, struct op **ret_op, struct error *err) MUST_USE;

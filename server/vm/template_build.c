@@ -10,11 +10,9 @@
 #include "lib/base/clock.h"
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
-#include "server/vm/host_files.h"
+#include "server/vm/rehearsal.h"
+#include "server/vm/standby.h"
 #include "server/vm/template_internal.h"
-#include "server/vm/unseen.h"
-
-enum { WARM_MS = 180 * 1000, IDENTITY_MS = 60 * 1000 };
 
 struct build {
 	struct build *next;
@@ -24,88 +22,11 @@ struct build {
 	struct template template;
 	struct unseen vm;
 	char staging[ID_LEN + 8];
-	struct host_files_home home;
-	bool warm;   /* the loop's */
+	struct rehearsal rehearsal;
 	bool wanted; /* the loop's: to be pinned once it is there */
 };
 
 /* --- on the loop --- */
-
-static bool on_warm_output(void *data, bool is_stderr, const void *bytes, size_t len)
-{
-	(void)data;
-	(void)is_stderr;
-	(void)bytes;
-	(void)len;
-	return true;
-}
-
-static void on_home(void *data, const json_t *reply, const struct error *err)
-{
-	struct build *b = data;
-
-	(void)reply;
-	if (err)
-		b->vm.guest_error = *err;
-	__atomic_store_n(&b->warm, true, __ATOMIC_RELEASE);
-	unseen_wake(&b->vm);
-}
-
-/* What a copy's home will get of the host is made ahead, empty. */
-static void on_first_identity(void *data, const json_t *reply, const struct error *err)
-{
-	struct build *b = data;
-
-	if (!reply) {
-		on_home(b, reply, err);
-		return;
-	}
-	guest_call(
-		b->vm.guest, "/home",
-		json_pack("{s:b, s:b}", "prepare_keys", b->home.keys, "prepare_git", b->home.git),
-		IDENTITY_MS, on_home, b);
-}
-
-/*
- * The first identity is the slow one: files of the image are copied to the work disk, directories
- * read. Taken before the capture, it is paid once. No clone sees it, and no key stays.
- * What the command said does not matter: a service that failed here fails in a cold boot as well.
- */
-static void on_warm_end(void *data, const struct guest_exec_end *end)
-{
-	static const char machine_id[] = "00000000000000000000000000000001";
-	struct build *b = data;
-	char boot_id[40];
-
-	(void)end;
-	vm_boot_id_new(boot_id);
-	guest_call(b->vm.guest, "/identity",
-		   /* The shortest name: a clone's is then written over it. */
-		   json_pack("{s:s, s:s, s:s, s:s}", "hostname", "t", "machine_id", machine_id,
-			     "boot_id", boot_id, "ssh_host_keys", "remove"),
-		   IDENTITY_MS, on_first_identity, b);
-}
-
-/*
- * Runs a first command, so that what every exec needs is in the template's memory; with an init of
- * the image's own, the command that ends when the boot has.
- */
-static void warm_up(void *data)
-{
-	static const struct guest_exec_callbacks callbacks = { .output = on_warm_output,
-							       .end = on_warm_end };
-	struct build *b = data;
-	bool system = streq(b->vm.row.init, "system");
-	json_auto_t *argv =
-		system ? json_pack("[s, s, s]", "systemctl", "is-system-running", "--wait")
-		       : json_pack("[s]", "true");
-	struct guest_exec_spec spec = { .argv = argv, .timeout_ms = WARM_MS };
-	struct guest_exec *exec = NULL;
-
-	if (guest_exec_start(b->vm.guest, "warm-up", &spec, &callbacks, b, &exec,
-			     &b->vm.guest_error) < 0)
-		unseen_wake(&b->vm);
-}
 
 static void publish(void *data)
 {
@@ -124,6 +45,7 @@ static void publish(void *data)
 							    .target_name = b->template.image_name,
 							    .by = b->who,
 							    .operation = op_id(b->vm.op) });
+	standby_want(b->t->standbys, &b->template);
 	/* What fails is the operation's error. */
 	if (b->wanted)
 		(void)!templates_pin(b->t, b->template.key, true, &b->vm.guest_error);
@@ -157,6 +79,31 @@ static int64_t folder_bytes(int dir_fd)
 	return sum;
 }
 
+/*
+ * The first identity is the slow one: files of the image are copied to the work disk, directories
+ * read. No clone sees it, and no key stays. With an init of the image's own the command is the one
+ * that ends when the boot has; a service that failed here fails in a cold boot as well.
+ */
+static int warm_up(struct build *b, struct error *err)
+{
+	static const char machine_id[] = "00000000000000000000000000000001";
+	json_auto_t *argv =
+		streq(b->vm.row.init, "system")
+			? json_pack("[s, s, s]", "systemctl", "is-system-running", "--wait")
+			: json_pack("[s]", "true");
+	char boot_id[40];
+
+	vm_boot_id_new(boot_id);
+	b->rehearsal = (struct rehearsal){
+		.vm = &b->vm,
+		.argv = argv,
+		/* The shortest name: a clone's is then written over it. */
+		.identity = json_pack("{s:s, s:s, s:s, s:s}", "hostname", "t", "machine_id",
+				      machine_id, "boot_id", boot_id, "ssh_host_keys", "remove"),
+	};
+	return rehearse(&b->rehearsal, err);
+}
+
 /* Written beside, flushed, then renamed into place. */
 static int capture(struct build *b, struct error *err)
 {
@@ -166,12 +113,7 @@ static int capture(struct build *b, struct error *err)
 	int r;
 
 	op_stage(b->vm.op, "warm-up");
-	b->home = vm_host_files_home(&b->vm.vms->c.host_files);
-	r = unseen_on_loop(&b->vm, warm_up, b, err);
-	if (r == 0)
-		r = unseen_wait(&b->vm, &b->warm, WARM_MS, "the warm-up", err);
-	if (r == 0)
-		r = unseen_drop_guest(&b->vm, err);
+	r = warm_up(b, err);
 	if (r < 0)
 		return r;
 	op_stage(b->vm.op, "pause");
@@ -235,6 +177,7 @@ static void build_free(void *data)
 {
 	struct build *b = data;
 
+	rehearsal_done(&b->rehearsal);
 	unseen_done(&b->vm);
 	free(b);
 }
@@ -259,9 +202,13 @@ static void describe(struct build *b, const char *key)
 /* True when there is nothing to begin: *ret_op is what is under way, or NULL. */
 static bool is_made(struct templates *t, const char *key, bool pinned, struct op **ret_op)
 {
+	const struct template *one = templates_find(t, key);
+
 	*ret_op = NULL;
-	if (templates_find(t, key))
+	if (one) {
+		standby_want(t->standbys, one);
 		return true;
+	}
 	for (struct build *b = t->builds; b; b = b->next) {
 		if (!streq(b->template.key, key))
 			continue;

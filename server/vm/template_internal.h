@@ -15,6 +15,7 @@ struct templates {
 	struct made here;
 	struct template **list;
 	size_t n;
+	struct standbys *standbys;
 	struct build *builds; /* queued and under way: one at a time, as a boot costs a CPU for
 				 seconds */
 };

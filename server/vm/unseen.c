@@ -10,6 +10,7 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/clock.h"
 #include "lib/base/fs.h"
+#include "server/vmm/cgroup.h"
 
 enum { BOOT_MS = 180 * 1000, VMM_MS = 60 * 1000 };
 
@@ -23,7 +24,7 @@ int unseen_init(struct unseen *u, struct vms *vms, const struct vm_row *shape, c
 		.vms = vms, .row = *shape, .driver = vms->c.driver, .proc = PROC_INIT, .wake_fd = -1
 	};
 	(void)snprintf(u->row.id, sizeof(u->row.id), "%s", id_new().s);
-	(void)snprintf(u->row.name, sizeof(u->row.name), "%s", name);
+	(void)snprintf(u->row.name, sizeof(u->row.name), "%s", name ? name : u->row.id);
 	u->row.pid = 0;
 	r = vm_boot_init(vms, &u->row, kernel ? kernel->cmdline : "", &u->boot, err);
 	if (r == 0 && u->boot.config.net.mode == VMM_NET_TAP) {
@@ -174,11 +175,6 @@ int unseen_prepare(struct unseen *u, int *ret_dir_fd, struct error *err)
 	r = vm_boot_mend(u->vms, u->row.image_id, u->row.kernel_id, u->op, err);
 	if (r < 0)
 		return r;
-	op_stage(u->op, "initramfs");
-	r = kernel_initramfs(u->vms->c.paths, u->row.kernel_id, &u->boot.initrd, err);
-	if (r < 0)
-		return r;
-	u->boot.config.initrd = u->boot.initrd;
 	dir = open_dir_create(u->boot.dir, 0700);
 	run = open_dir_create(u->boot.run_dir, 0700);
 	if (dir < 0 || run < 0)
@@ -187,19 +183,47 @@ int unseen_prepare(struct unseen *u, int *ret_dir_fd, struct error *err)
 	return 0;
 }
 
+static int meet_guest(struct unseen *u, int timeout_ms, const char *what, struct error *err)
+{
+	int r = unseen_on_loop(u, watch_guest, u, err);
+
+	return r < 0 ? r : unseen_wait(u, &u->up, timeout_ms, what, err);
+}
+
 int unseen_boot(struct unseen *u, struct error *err)
 {
 	struct vmm_wait wait;
 	int r;
 
+	op_stage(u->op, "initramfs");
+	r = kernel_initramfs(u->vms->c.paths, u->row.kernel_id, &u->boot.initrd, err);
+	if (r < 0)
+		return r;
+	u->boot.config.initrd = u->boot.initrd;
 	op_stage(u->op, "vmm");
 	wait = unseen_vmm_wait(u);
 	r = u->driver->start(&u->boot.config, &wait, &u->proc, err);
 	if (r < 0)
 		return r;
 	op_stage(u->op, "boot");
-	r = unseen_on_loop(u, watch_guest, u, err);
-	return r < 0 ? r : unseen_wait(u, &u->up, BOOT_MS, "the boot", err);
+	return meet_guest(u, BOOT_MS, "the boot", err);
+}
+
+int unseen_restore(struct unseen *u, int source_fd, struct error *err)
+{
+	struct vmm_wait wait;
+	int r;
+
+	op_stage(u->op, "restore");
+	r = vm_limit(u->vms, u->row.id, &u->boot, err);
+	if (r < 0)
+		return r;
+	wait = unseen_vmm_wait(u);
+	r = u->driver->restore(&u->boot.config, source_fd, NULL, &wait, &u->proc, err);
+	if (r < 0)
+		return r;
+	op_stage(u->op, "wake");
+	return meet_guest(u, VMM_MS, "the wake-up", err);
 }
 
 int unseen_drop_guest(struct unseen *u, struct error *err)
@@ -210,7 +234,13 @@ int unseen_drop_guest(struct unseen *u, struct error *err)
 void unseen_end(struct unseen *u)
 {
 	(void)!loop_call(u->vms->c.loop, drop_guest, u);
+	unseen_remove(u);
+}
+
+void unseen_remove(struct unseen *u)
+{
 	proc_kill(&u->proc);
+	cgroup_remove(u->vms->c.cgroup_dir, u->row.id);
 	(void)!remove_tree_at(u->vms->run_fd, u->row.id);
 	(void)!remove_tree_at(u->vms->vms_fd, u->row.id);
 }

@@ -22,8 +22,9 @@ struct unseen {
 	struct error guest_error;
 };
 
-/* The loop's thread, before the operation: a VM of this shape under an id of its own, and with no
- * way to the bridge. It must stay where it is until unseen_done(). */
+/* The loop's thread, before the operation: a VM of this shape under an id of its own, which is its
+ * name too if that is NULL, and with no way to the bridge. It must stay where it is until
+ * unseen_done(). */
 int unseen_init(struct unseen *u, struct vms *vms, const struct vm_row *shape, const char *name,
 		struct error *err) MUST_USE;
 /* After unseen_end(); NULLs are fine. */
@@ -31,10 +32,12 @@ void unseen_done(struct unseen *u);
 
 /* --- worker --- */
 
-/* Initramfs and folders; the caller then puts a disk at boot.work. */
+/* Folders; the caller then puts a disk at boot.work. */
 int unseen_prepare(struct unseen *u, int *ret_dir_fd, struct error *err) MUST_USE;
 /* Starts the VMM and waits for the guest. */
 int unseen_boot(struct unseen *u, struct error *err) MUST_USE;
+/* The same from the folder of a capture. */
+int unseen_restore(struct unseen *u, int source_fd, struct error *err) MUST_USE;
 struct vmm_wait unseen_vmm_wait(const struct unseen *u);
 /* Runs fn(data) on the loop's thread; what is then in guest_error is returned. */
 int unseen_on_loop(struct unseen *u, loop_fn *fn, void *data, struct error *err) MUST_USE;
@@ -45,6 +48,8 @@ int unseen_wait(struct unseen *u, const bool *flag, int timeout_ms, const char *
 int unseen_drop_guest(struct unseen *u, struct error *err) MUST_USE;
 /* Ends it and removes its folders. */
 void unseen_end(struct unseen *u);
+/* The same of one whose link was given up; any thread. */
+void unseen_remove(struct unseen *u);
 
 /* --- any thread --- */
 

@@ -161,7 +161,7 @@ bool vm_is_changing(const struct vm *vm);
 void vm_touch(struct vm *vm);
 
 struct vm_spec {
-	const char *id;     /* NULL: a new one */
+	const char *id;     /* NULL: that of vm_ready_id(), or a new one */
 	const char *name;   /* NULL: chosen here */
 	const char *image;  /* NULL: the default */
 	const char *kernel; /* NULL: the default */
@@ -188,6 +188,9 @@ struct vm_spec {
 /* What a VM of this request would be: image, kernel, sizes, network and init of the row. */
 int vm_shape(struct vms *vms, const struct vm_spec *spec, struct vm_row *ret_row,
 	     struct error *err) MUST_USE;
+/* The id of a VM that is kept ready for such a request: with it the request gets that one, for as
+ * long as the loop's thread does nothing else. NULL: there is none. */
+const char *vm_ready_id(struct vms *vms, const struct vm_spec *spec);
 /* Makes the row and, if asked, starts. *ret_op is NULL when nothing is left to do. */
 int vm_create(struct vms *vms, const struct vm_spec *spec, const char *who, struct vm **ret_vm,
 	      struct op **ret_op, struct error *err) MUST_USE;

@@ -38,6 +38,7 @@ enum vm_told {
 	VM_TOLD_NET = 1 << 7,     /* its user-mode network has ended and has no other yet */
 };
 
+struct standby;
 struct vm_exec;
 struct vm_forward;
 struct vm_probe;
@@ -66,6 +67,7 @@ struct vm {
 	struct loop_fd *net_source;
 	bool net_ended;                  /* and the checks are to renew it */
 	const struct vmm_driver *driver; /* of the process */
+	struct standby *standby;         /* to begin with; NULL: none */
 	struct guest *guest;
 	struct console *console;
 	struct vm_exec *execs; /* newest first */
@@ -150,6 +152,10 @@ void vm_boot_move(struct vm_boot *to, struct vm_boot *from);
 /* Worker: files of image and kernel that are lost are made again, see image_mend(). */
 int vm_boot_mend(const struct vms *vms, const char *image_id, const char *kernel_id, struct op *op,
 		 struct error *err) MUST_USE;
+/* Worker: a cgroup for the VMM that starts next, where the server may make them; the helper sees to
+ * those of its jails. cgroup_remove() when it has ended. */
+int vm_limit(const struct vms *vms, const char *id, struct vm_boot *boot,
+	     struct error *err) MUST_USE;
 /* A random UUID. */
 void vm_boot_id_new(char ret_id[40]);
 

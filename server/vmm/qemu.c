@@ -256,6 +256,7 @@ const struct vmm_driver vmm_qemu = {
 	.probe_user_net = qemu_net_probe,
 	.watch_user_net = qemu_net_watch,
 	.renew_user_net = qemu_net_renew,
+	.join_net = qemu_net_join,
 	.probe = qemu_probe,
 	.start = qemu_start,
 	.pause = qemu_pause,

@@ -157,8 +157,11 @@ int qemu_net_watch(const struct vmm_config *config)
 	return run_fd < 0 ? run_fd : net_gate_open(run_fd);
 }
 
-/* What an earlier attempt has taken away or added may be missing or there. */
-static int replace_net(struct qmp *q, int fd, struct error *err)
+/*
+ * What an earlier attempt has taken away or added may be missing or there. `type` is "tap", or
+ * "socket": that speaks as a stream does, which would look for the descriptor where no monitor is.
+ */
+static int replace_net(struct qmp *q, const char *type, int fd, struct error *err)
 {
 	static const char *const old[] = { QEMU_NET_PORT, QEMU_NET_USER };
 	struct error ignored;
@@ -169,11 +172,9 @@ static int replace_net(struct qmp *q, int fd, struct error *err)
 				&ignored);
 	r = qmp_call(q, "getfd", json_pack("{s:s}", "fdname", QEMU_NET_USER), fd, NULL, err);
 	if (r == 0)
-		/* Speaks as a stream does, which would look for the descriptor where no monitor is.
-		 */
 		r = qmp_call(q, "netdev_add",
-			     json_pack("{s:s, s:s, s:s}", "type", "socket", "id", QEMU_NET_USER,
-				       "fd", QEMU_NET_USER),
+			     json_pack("{s:s, s:s, s:s}", "type", type, "id", QEMU_NET_USER, "fd",
+				       QEMU_NET_USER),
 			     -1, NULL, err);
 	if (r == 0)
 		r = qmp_call(q, "netdev_add",
@@ -195,7 +196,7 @@ int qemu_net_renew(const struct vmm_config *config, const struct vmm_wait *wait,
 	r = qemu_monitor(config, wait, &q, err);
 	if (r == 0)
 		r = open_user_net(config, wait, &fd, err);
-	return r < 0 ? r : replace_net(&q, fd, err);
+	return r < 0 ? r : replace_net(&q, "socket", fd, err);
 }
 
 int qemu_net_probe(const struct vmm_wait *wait, struct error *err)
@@ -246,4 +247,17 @@ int qemu_net_open(const struct vmm_config *config, const struct vmm_wait *wait,
 		return 0;
 	}
 	return error_set(err, ERR_INTERNAL, "unknown kind of network");
+}
+
+int qemu_net_join(const struct vmm_config *config, const struct vmm_wait *wait, struct error *err)
+{
+	struct qmp q CLEANUP(qmp_close_p) = QMP_INIT;
+	enum qemu_net net = QEMU_NET_CLOSED;
+	autoclose int fd = -1;
+	int r = qemu_net_open(config, wait, &net, &fd, err);
+
+	if (r < 0 || fd < 0)
+		return r;
+	r = qemu_monitor(config, wait, &q, err);
+	return r < 0 ? r : replace_net(&q, net == QEMU_NET_TAP ? "tap" : "socket", fd, err);
 }

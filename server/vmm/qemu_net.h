@@ -22,6 +22,9 @@ int qemu_net_open(const struct vmm_config *config, const struct vmm_wait *wait,
  */
 int qemu_net_renew(const struct vmm_config *config, const struct vmm_wait *wait,
 		   struct error *err) MUST_USE;
+/* driver->join_net: on the same hub. */
+int qemu_net_join(const struct vmm_config *config, const struct vmm_wait *wait,
+		  struct error *err) MUST_USE;
 int qemu_net_watch(const struct vmm_config *config) MUST_USE;
 
 /*

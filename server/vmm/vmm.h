@@ -149,6 +149,13 @@ struct vmm_driver {
 	int (*renew_user_net)(const struct vmm_config *config, const struct vmm_wait *wait,
 			      struct error *err);
 
+	/*
+	 * Gives a VM that was restored with a closed network (VMM_NET_USER with restrict_out) the
+	 * one of its configuration. NULL: it can't be given later.
+	 */
+	int (*join_net)(const struct vmm_config *config, const struct vmm_wait *wait,
+			struct error *err);
+
 	/* Starts the VMM with the guest running. *ret_proc is the caller's. */
 	int (*start)(const struct vmm_config *config, const struct vmm_wait *wait,
 		     struct proc *ret_proc, struct error *err);

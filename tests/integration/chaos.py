@@ -83,7 +83,27 @@ def capture(server):
     step(server, "DELETE", "/vms/two")
 
 
-SCENARIOS = {"verbs": verbs, "capture": capture}
+def standby(server):
+    """The VM that is kept ready, taken by the next one."""
+    step(server, "POST", "/vms", {"name": "one", "image": "mini", **SHAPE})
+
+    def ready():
+        if not server.alive():
+            raise Died
+        try:
+            return [t for t in server.raw("GET", "/templates").json()["items"] if t["standby"]]
+        except OSError:
+            return False
+
+    kept = wait_until(ready, "a VM is kept ready", 60)[0]["standby"]
+    vm = step(server, "POST", "/vms", {"name": "two", "image": "mini", **SHAPE}).json()
+    if vm["id"] != kept:
+        raise AssertionError(f"{vm['id']} is not {kept}, which was ready")
+    step(server, "POST", "/vms/two/exec", {"argv": ["hostname"]})
+    step(server, "DELETE", "/vms/two")
+
+
+SCENARIOS = {"verbs": verbs, "capture": capture, "standby": standby}
 
 
 def play(name, server):

@@ -33,7 +33,8 @@ class Faults(LifeTest):
         super().setUp()
         os.makedirs(f"{self.home}/config", mode=0o700, exist_ok=True)
         with open(f"{self.home}/config/banger.conf", "w", encoding="ascii") as f:
-            f.write(f"[vms]\n{self.config}")
+            # What is made in the background would take a fault that was meant for another.
+            f.write(f"[templates]\nstandby = 0\n[vms]\n{self.config}")
         with open(f"{self.home}/faults", "w+b") as f:
             f.truncate(PLAN.size)
             self.plan = mmap.mmap(f.fileno(), PLAN.size)

@@ -234,23 +234,44 @@ class Server:
     # --- what is there ---
 
     def vmms(self):
-        """Processes that belong to this home, the server itself excepted."""
+        """Processes that belong to this home, except for the server itself and what it keeps ready."""
         own = self.process.pid if self.process else 0
-        return {pid: line for pid, line in processes_naming(self.home).items() if pid != own}
+        ready = self.ready()
+        return {pid: line for pid, line in processes_naming(self.home).items()
+                if pid != own and not any(vm in line for vm in ready)}
+
+    def ready(self):
+        """Ids of the VMs that are kept ready, once none is on its way. Those of a dead server are told by a name that is their id."""
+        if self.alive():
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                wait_until(lambda: not [o for o in self.raw("GET", "/operations?limit=1000").json()["items"]
+                                        if o["kind"] == "template.standby" and o["state"] in ("queued", "running")],
+                           "no VM is on its way to be kept ready", 120)
+                return [t["standby"] for t in self.raw("GET", "/templates").json()["items"] if t["standby"]]
+        named = {found.group(1) for line in processes_naming(self.home).values()
+                 if (found := re.search(r"guest=([0-9a-z]{16}),.*/vms/\1/", line))}
+        return [vm for vm in named if not self.has_row(vm)]
+
+    def has_row(self, vm):
+        with contextlib.closing(sqlite3.connect(f"file:{self.home}/state/state.db?mode=ro", uri=True)) as db:
+            return db.execute("SELECT 1 FROM vms WHERE id = ?", (vm,)).fetchone() is not None
 
     def rows(self, table):
         with contextlib.closing(sqlite3.connect(f"file:{self.home}/state/state.db?mode=ro", uri=True)) as db:
             return db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
 
     def descriptors(self):
-        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+        """Of the server, except for one for each VM that is kept ready."""
+        ready = len(self.ready())
+        return len(os.listdir(f"/proc/{self.process.pid}/fd")) - ready
 
     def leftovers(self):
         """Of VMs, when there should be none."""
         found = [f"process {pid}: {line[:200]}" for pid, line in self.vmms().items()]
+        ready = self.ready()
         for folder in ("state/vms", "run/vm"):
             with contextlib.suppress(FileNotFoundError):
-                found += [f"{folder}/{name}" for name in os.listdir(f"{self.home}/{folder}")]
+                found += [f"{folder}/{name}" for name in os.listdir(f"{self.home}/{folder}") if name not in ready]
         rows = self.rows("vms")
         if rows:
             found.append(f"{rows} rows of VMs")
@@ -333,7 +354,7 @@ def base_server():
 
 
 def end_vmms(server):
-    for pid in server.vmms():
+    for pid in processes_naming(server.home):
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
 

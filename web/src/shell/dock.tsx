@@ -46,6 +46,7 @@ const VERBS: Record<string, string> = {
 	"vm.snapshot": "Snapshot of",
 	"snapshot.create": "Snapshot of",
 	"template.build": "Make a template of",
+	"template.standby": "Keep ready",
 	"kernel.create": "Import kernel",
 	"kernel.import": "Import kernel",
 };

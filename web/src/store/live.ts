@@ -53,8 +53,8 @@ export const vmList = computed(() => [...vms.value.values()]);
 export const vmCount = computed(() => vms.value.size);
 export const activeOperations = computed(() => operations.value.filter((op) => !ended(op)));
 
-/** The dashboard asks for these by itself: tasks only when they fail. */
-const LOOKS = /^(doctor|host)$/;
+/** The dashboard and the server ask for these by themselves: tasks only when they fail. */
+const LOOKS = /^(doctor|host|template\.standby)$/;
 /** What somebody asked for, newest first. */
 export const tasks = computed(() => operations.value.filter((op) => op.state === "failed" || !LOOKS.test(op.kind)));
 

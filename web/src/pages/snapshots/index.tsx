@@ -98,7 +98,7 @@ function Templates() {
 						<tbody>
 							{list.map((template) => (
 								<tr key={template.id}>
-									<td><span class="row"><strong title={template.id}>{template.image}</strong>{template.pinned && <span class="label">pinned</span>}</span></td>
+									<td><span class="row"><strong title={template.id}>{template.image}</strong>{template.pinned && <span class="label">pinned</span>}{template.standby && <span class="label" title={`VM ${template.standby} is paused and becomes the next one of this shape`}>one ready</span>}</span></td>
 									<td class="soft">{plural(template.vcpus, "vCPU")}, {mib(template.memory_mib)}, disk {mib(template.disk_mib)}, network {template.network}, init {template.init}</td>
 									<td class="right num nowrap">{bytes(template.size_bytes)}</td>
 									<td class="right soft hide-phone"><Ago time={template.created} /></td>

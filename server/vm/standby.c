@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/vm/standby.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+
+#include "lib/base/cleanup.h"
+#include "lib/base/clock.h"
+#include "lib/base/fs.h"
+#include "lib/base/hex.h"
+#include "lib/base/log.h"
+#include "server/vm/identity.h"
+#include "server/vm/rehearsal.h"
+#include "server/vm/template_internal.h"
+
+/* How long after the last start, so that VMs that are asked for one after the other come first. */
+enum { SETTLE_US = 50 * 1000, ENTROPY = 64 };
+
+struct standby {
+	struct unseen vm;
+	struct rehearsal rehearsal;
+	char key[TEMPLATE_KEY_LEN + 1];
+	struct standbys *all;
+	struct loop_fd *exit_source; /* while it is ready */
+	struct made made;            /* of its template */
+	bool verified;
+	bool woken;
+};
+
+struct shape {
+	struct shape *next;
+	char key[TEMPLATE_KEY_LEN + 1];
+	int64_t until_us;
+	bool failed;             /* not tried again until it is wanted again */
+	struct standby *standby; /* NULL: not ready */
+};
+
+struct standbys {
+	struct templates *templates;
+	struct vms *vms;
+	unsigned int max;
+	struct shape *shapes; /* wanted last first */
+	struct loop_timer *timer;
+	bool making;
+};
+
+/* --- the end of one --- */
+
+void standby_free(struct standby *one)
+{
+	if (!one)
+		return;
+	if (!one->woken)
+		unseen_remove(&one->vm);
+	rehearsal_done(&one->rehearsal);
+	unseen_done(&one->vm);
+	free(one);
+}
+
+static void end_ready(struct shape *shape)
+{
+	struct standby *one = TAKE_PTR(shape->standby);
+
+	if (!one)
+		return;
+	loop_fd_remove(one->exit_source);
+	one->exit_source = NULL;
+	standby_free(one);
+	one = NULL;
+	shape->failed = true;
+}
+
+static struct shape *find(const struct standbys *all, const char *key)
+{
+	struct shape *shape = all->shapes;
+
+	while (shape && !streq(shape->key, key))
+		shape = shape->next;
+	return shape;
+}
+
+static void on_exit_event(void *data, uint32_t events)
+{
+	struct standby *one = data;
+
+	(void)events;
+	log_fields(LOG_WARN, "a VM that was kept ready has ended", "id", one->vm.row.id, NULL);
+	end_ready(find(one->all, one->key));
+}
+
+static void forget(struct standbys *all, struct shape *shape)
+{
+	struct shape **at = &all->shapes;
+
+	while (*at != shape)
+		at = &(*at)->next;
+	*at = shape->next;
+	end_ready(shape);
+	free(shape);
+}
+
+/* --- making one: on a worker --- */
+
+static json_t *first_identity(const struct unseen *u)
+{
+	unsigned char random[ENTROPY];
+	char entropy[2 * ENTROPY + 1];
+	char boot_id[40];
+	json_t *identity;
+
+	arc4random_buf(random, sizeof(random));
+	hex_of(random, sizeof(random), entropy);
+	vm_boot_id_new(boot_id);
+	identity = json_pack("{s:s, s:s, s:s, s:s}", "hostname", "t", "entropy", entropy, "boot_id",
+			     boot_id, "ssh_host_keys", "regenerate");
+	if (streq(u->row.network, "user"))
+		(void)json_object_set_new(identity, "mac", json_string(u->boot.mac));
+	return identity;
+}
+
+static int copy_disk(const struct standby *one, int template_fd, struct error *err)
+{
+	autoclose int from = open_regular_beneath(template_fd, "work.ext4", O_RDONLY, 0);
+
+	if (from < 0)
+		return error_errno(err, from, "open the template's disk");
+	return disk_copy(from, one->vm.boot.work, err);
+}
+
+static int bring_up(struct standby *one, int template_fd, struct error *err)
+{
+	struct unseen *u = &one->vm;
+	autoclose int dir = -1;
+	int r = made_check(template_fd, &one->made, one->verified ? MADE_STATE : MADE_ALL, err);
+
+	if (r == 0)
+		r = unseen_prepare(u, &dir, err);
+	if (r < 0)
+		return r;
+	op_stage(u->op, "disk");
+	r = vm_mark_stranger(dir);
+	if (r < 0)
+		return error_errno(err, r, "mark %s", u->boot.dir);
+	r = copy_disk(one, template_fd, err);
+	return r < 0 ? r : unseen_restore(u, template_fd, err);
+}
+
+/* Data of the operation that makes one: NULL once it has been given on. */
+struct making {
+	struct standby *one;
+};
+
+static int run_make(struct op *op, void *data, struct error *err)
+{
+	struct standby *one = ((struct making *)data)->one;
+	autoclose int template_fd = templates_open(one->all->templates, one->key);
+	json_auto_t *argv = json_pack("[s]", "true");
+	struct vmm_wait wait;
+	int r;
+
+	one->vm.op = op;
+	if (template_fd < 0)
+		return error_errno(err, template_fd, "open template %s", one->key);
+	r = bring_up(one, template_fd, err);
+	if (r == 0) {
+		op_stage(op, "rehearsal");
+		one->rehearsal = (struct rehearsal){ .vm = &one->vm,
+						     .argv = argv,
+						     .identity = first_identity(&one->vm) };
+		r = rehearse(&one->rehearsal, err);
+	}
+	if (r == 0) {
+		op_stage(op, "pause");
+		wait = unseen_vmm_wait(&one->vm);
+		r = one->vm.driver->pause(&one->vm.boot.config, &wait, err);
+	}
+	if (r < 0)
+		unseen_end(&one->vm);
+	return r;
+}
+
+/* --- making one: on the loop --- */
+
+static void make_ready(struct shape *shape, struct standby *one)
+{
+	int r = loop_fd_add(one->all->vms->c.loop, one->vm.proc.pidfd, EPOLLIN, on_exit_event, one,
+			    &one->exit_source);
+
+	if (r < 0) {
+		log_fields(LOG_WARN, "a VM kept ready can't be watched", "id", one->vm.row.id,
+			   "error", strerrordesc_np(-r), NULL);
+		standby_free(one);
+		return;
+	}
+	templates_verified(one->all->templates, one->key);
+	close_keep_errno(one->vm.wake_fd); /* it waits for nothing any more */
+	one->vm.wake_fd = -1;
+	shape->standby = one;
+}
+
+static void on_made(struct op *op, void *data)
+{
+	struct making *making = data;
+	struct standby *one = making->one;
+	struct standbys *all = one->all;
+	struct shape *shape = find(all, one->key);
+
+	all->making = false;
+	if (!shape)
+		return;
+	shape->failed = op_get_state(op) != OP_SUCCEEDED;
+	if (!shape->failed && !shape->standby)
+		make_ready(shape, TAKE_PTR(making->one));
+	loop_timer_set(all->timer, SETTLE_US);
+}
+
+static void make_free(void *data)
+{
+	struct making *making = data;
+
+	standby_free(making->one);
+	free(making);
+}
+
+static int make(struct standbys *all, const struct template *one, struct error *err)
+{
+	struct making *making = calloc(1, sizeof(*making));
+	struct standby *standby = calloc(1, sizeof(*standby));
+	struct op_spec spec = { .kind = "template.standby",
+				.target = one->key,
+				.target_name = one->image_name,
+				.queue = "standbys",
+				.request_by = "server",
+				.run = run_make,
+				.done = on_made,
+				.free_data = make_free,
+				.data = making };
+	struct vm_row row;
+	struct op *op;
+	int r;
+
+	if (!making || !standby) {
+		free(making);
+		free(standby);
+		return error_errno(err, -ENOMEM, "VM to be kept ready");
+	}
+	making->one = standby;
+	standby->all = all;
+	standby->made = one->made;
+	standby->verified = one->verified;
+	(void)snprintf(standby->key, sizeof(standby->key), "%s", one->key);
+	template_shape(one, &row);
+	r = unseen_init(&standby->vm, all->vms, &row, NULL, err);
+	if (r < 0) {
+		make_free(making);
+		return r;
+	}
+	r = ops_submit(all->vms->c.ops, &spec, &op, err);
+	all->making = r == 0;
+	return r;
+}
+
+static bool is_starting(const struct vms *vms)
+{
+	for (const struct vm *vm = vms->first; vm; vm = vm->next)
+		if (vm->state == VM_STARTING ||
+		    (vm->state == VM_CREATED && streq(vm->row.desired, "running")))
+			return true;
+	return false;
+}
+
+/* The first that has none is got ready, or it is said why not. */
+static void make_next(struct standbys *all)
+{
+	for (struct shape *shape = all->shapes; shape; shape = shape->next) {
+		const struct template *one = templates_find(all->templates, shape->key);
+		struct error err;
+
+		if (shape->standby || shape->failed || !one)
+			continue;
+		if (vms_admit(all->vms, (uint64_t)one->memory_mib, &err) == 0 &&
+		    make(all, one, &err) == 0)
+			return;
+		shape->failed = true;
+		log_fields(LOG_INFO, "no VM is kept ready", "template", shape->key, "why", err.msg,
+			   NULL);
+	}
+}
+
+static bool has_work(const struct standbys *all)
+{
+	for (const struct shape *shape = all->shapes; shape; shape = shape->next)
+		if (!shape->standby && !shape->failed)
+			return true;
+	return false;
+}
+
+/* Those that nobody asked for any more go; the next look is when the next one will. */
+static void on_timer(void *data)
+{
+	struct standbys *all = data;
+	int64_t now = clock_mono_us();
+	int64_t next = INT64_MAX;
+	struct shape *after;
+
+	for (struct shape *shape = all->shapes; shape; shape = after) {
+		after = shape->next;
+		if (shape->until_us <= now)
+			forget(all, shape);
+		else if (shape->until_us < next)
+			next = shape->until_us;
+	}
+	if (!all->making && has_work(all)) {
+		if (is_starting(all->vms)) {
+			loop_timer_set(all->timer, SETTLE_US);
+			return;
+		}
+		make_next(all);
+	}
+	if (all->shapes)
+		loop_timer_set(all->timer, next - now);
+}
+
+/* --- what others see --- */
+
+int standbys_new(struct templates *templates, struct vms *vms, unsigned int max,
+		 struct standbys **ret_standbys, struct error *err)
+{
+	struct standbys *all = calloc(1, sizeof(*all));
+	int r = all ? loop_timer_new(vms->c.loop, on_timer, all, &all->timer) : -ENOMEM;
+
+	if (r < 0) {
+		free(all);
+		return error_errno(err, r, "VMs kept ready");
+	}
+	all->templates = templates;
+	all->vms = vms;
+	/* The monitor must take a network late. */
+	all->max = vms->c.driver && vms->c.driver->join_net ? max : 0;
+	*ret_standbys = all;
+	return 0;
+}
+
+void standbys_free(struct standbys *all)
+{
+	if (!all)
+		return;
+	while (all->shapes)
+		forget(all, all->shapes);
+	loop_timer_free(all->timer);
+	free(all);
+}
+
+static struct shape *add(struct standbys *all, const char *key)
+{
+	struct shape **last = &all->shapes;
+	unsigned int n = 0;
+	struct shape *shape = calloc(1, sizeof(*shape));
+
+	if (!shape)
+		return NULL;
+	for (; *last && n + 1 < all->max; n++)
+		last = &(*last)->next;
+	while (*last)
+		forget(all, *last);
+	(void)snprintf(shape->key, sizeof(shape->key), "%s", key);
+	shape->next = all->shapes;
+	all->shapes = shape;
+	return shape;
+}
+
+static void to_the_front(struct standbys *all, struct shape *shape)
+{
+	struct shape **at = &all->shapes;
+
+	while (*at != shape)
+		at = &(*at)->next;
+	*at = shape->next;
+	shape->next = all->shapes;
+	all->shapes = shape;
+}
+
+void standby_want(struct standbys *all, const struct template *one)
+{
+	struct shape *shape = find(all, one->key);
+
+	if (all->max == 0)
+		return;
+	if (shape)
+		to_the_front(all, shape);
+	else
+		shape = add(all, one->key);
+	if (!shape)
+		return;
+	shape->failed = false;
+	shape->until_us = clock_mono_us() + (int64_t)STANDBY_IDLE_S * 1000 * 1000;
+	loop_timer_set(all->timer, SETTLE_US);
+}
+
+void standby_drop(struct standbys *all, const char *key)
+{
+	struct shape *shape = find(all, key);
+
+	if (shape)
+		forget(all, shape);
+}
+
+const char *standby_id(const struct standbys *all, const char *key)
+{
+	const struct shape *shape = find(all, key);
+
+	return shape && shape->standby ? shape->standby->vm.row.id : NULL;
+}
+
+struct standby *standby_take(struct standbys *all, const char *key, const char *id)
+{
+	struct shape *shape = find(all, key);
+	struct standby *one = shape ? shape->standby : NULL;
+
+	if (!one || !streq(one->vm.row.id, id))
+		return NULL;
+	shape->standby = NULL;
+	loop_fd_remove(one->exit_source);
+	one->exit_source = NULL;
+	return one;
+}
+
+int standby_wake(struct standby *one, const struct vmm_config *config, const struct vmm_wait *wait,
+		 struct proc *ret_proc, struct error *err)
+{
+	int r = one->vm.driver->join_net(config, wait, err);
+
+	if (r == 0)
+		r = one->vm.driver->resume(config, wait, err);
+	if (r < 0)
+		return error_wrap(err, "the VM that was kept ready");
+	*ret_proc = one->vm.proc;
+	one->vm.proc = PROC_INIT;
+	one->woken = true;
+	return 0;
+}
