@@ -209,12 +209,13 @@ static void on_made(struct op *op, void *data)
 	struct shape *shape = find(all, one->key);
 
 	all->making = false;
+	loop_timer_set(all->timer, SETTLE_US);
+	/* Its shape may have given way to another meanwhile. */
 	if (!shape)
 		return;
 	shape->failed = op_get_state(op) != OP_SUCCEEDED;
 	if (!shape->failed && !shape->standby)
 		make_ready(shape, TAKE_PTR(making->one));
-	loop_timer_set(all->timer, SETTLE_US);
 }
 
 static void make_free(void *data)

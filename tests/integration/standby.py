@@ -141,6 +141,21 @@ class Standby(LifeTest):
         self.assert_gone(first)
         self.assertEqual(1, len(self.server.ready()))
 
+    def test_a_shape_that_gives_way_while_its_vm_is_made(self):
+        self.server.stop()
+        self.configure("[templates]\nstandby = 1\n")
+        self.server.start()
+        other = {**SHAPE, "memory_mib": 112}
+        self.server.must(201, "POST", "/templates", {"image": "mini", **other}, wait=240)
+        self.wait_ready()
+        for i in range(3):
+            self.server.create(f"one-{i}")
+            wait_until(lambda: [o for o in self.server.must(200, "GET", "/operations?limit=3")["items"]
+                                if o["kind"] == "template.standby" and o["state"] == "running"], "one is being made", 20, 0.01)
+            self.server.must(201, "POST", "/vms", {"name": f"two-{i}", "image": "mini", **other}, wait=60)
+            wait_until(lambda: {t["memory_mib"] for t in self.server.must(200, "GET", "/templates")["items"] if t["standby"]} == {112},
+                       "the shape asked for last has one", 60)
+
     def test_none_where_none_is_wanted(self):
         self.server.stop()
         self.configure("[templates]\nstandby = 0\n")
