@@ -56,7 +56,8 @@ void rules_mend(struct helper *h)
 	if (!h->rules || rules_stand(h))
 		return;
 	r = ensure_rules(h);
-	log_warn("the packet filter was flushed: guests that run are cut off (errno %d)", -r);
+	log_warn("the packet filter was flushed: %s (errno %d)",
+		 r < 0 ? "nothing is filtered" : "guests that run are cut off", -r);
 }
 
 int run_bridge_ensure(struct helper *h, struct call *call)

@@ -355,7 +355,7 @@ void file_delete(struct agent *agent, struct link_stream *stream)
 	(void)agent;
 	if (r == 0)
 		r = agent_request_number(stream, "recursive", 10, 0, &recursive);
-	if (r == 0 && file_check_condition(stream, path, &err) < 0) {
+	if (r == 0 && file_check_condition(stream, path, false, &err) < 0) {
 		agent_reply_error(stream, &err);
 		return;
 	}

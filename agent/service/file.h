@@ -26,10 +26,11 @@ void tree_get(struct agent *agent, struct link_stream *stream);
 void tree_put(struct agent *agent, struct link_stream *stream);
 
 /*
- * Holds the file against If-Match and If-None-Match of the request. 0, or a negative errno with
- * *err saying which version it has.
+ * Holds the file, or where `follow` is false the link that it is, against If-Match and
+ * If-None-Match of the request. 0, or a negative errno with *err saying which version it has.
  */
-int file_check_condition(const struct link_stream *stream, const char *path, struct error *err);
+int file_check_condition(const struct link_stream *stream, const char *path, bool follow,
+			 struct error *err);
 
 /* Replies {"entries": […], "truncated": bool} for the open folder. */
 void folder_list(struct link_stream *stream, int dir_fd);

@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Changes of files that are bound to a version (RFC 9110 section 13). */
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include "agent/service/file.h"
 #include "lib/base/etag.h"
 
-int file_check_condition(const struct link_stream *stream, const char *path, struct error *err)
+int file_check_condition(const struct link_stream *stream, const char *path, bool follow,
+			 struct error *err)
 {
+	int flags = follow ? 0 : AT_SYMLINK_NOFOLLOW;
+
 	const char *match = link_stream_header(stream, "if-match");
 	const char *none_match = link_stream_header(stream, "if-none-match");
 	char etag[FILE_HEADER_TEXT];
@@ -12,7 +18,9 @@ int file_check_condition(const struct link_stream *stream, const char *path, str
 
 	if (!match && !none_match)
 		return 0;
-	if (stat(path, &st) < 0)
+	/* A link that leads nowhere has no version to follow, but is there. */
+	if (fstatat(AT_FDCWD, path, &st, flags) < 0 &&
+	    (match || fstatat(AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW) < 0))
 		return match ? error_set(err, ERR_PRECONDITION,
 					 "%.300s is not there, and If-Match is for what is", path)
 			     : 0;

@@ -66,7 +66,7 @@ static void write_end(void *data)
 	struct link_header headers[FILE_HEADERS];
 	struct stat st;
 	struct error err = ERROR_INIT;
-	int r = w->in_place || w->error < 0 ? 0 : file_check_condition(stream, w->path, &err);
+	int r = w->in_place || w->error < 0 ? 0 : file_check_condition(stream, w->path, true, &err);
 
 	r = r < 0 ? r : write_finish(w, &st);
 	if (err.code != ERR_NONE)
@@ -230,7 +230,7 @@ static int writing_open(struct link_stream *stream, struct writing *w, struct er
 	w->mode = (mode_t)(mode & 07777);
 	w->uid = (uid_t)uid;
 	w->gid = (gid_t)gid;
-	r = file_check_condition(stream, w->path, err);
+	r = file_check_condition(stream, w->path, true, err);
 	if (r < 0)
 		return r;
 	r = parents ? make_parents(w->path) : 0;

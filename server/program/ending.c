@@ -15,6 +15,7 @@
 #include "server/net/helper.h"
 #include "server/run/run.h"
 #include "server/vm/snapshot.h"
+#include "server/vm/standby.h"
 #include "server/vm/template.h"
 
 enum { FORGET_DEADLINE_MS = 5000 };
@@ -43,6 +44,7 @@ static void on_signal(void *data, uint32_t events)
 	http_server_free(s->http);
 	s->http = NULL;
 	runs_stop(s->api.runs);
+	standbys_stop(templates_standbys(s->api.templates));
 	ops_stop(s->api.ops);
 	stop_when_idle(s);
 }

@@ -345,12 +345,18 @@ int standbys_new(struct templates *templates, struct vms *vms, unsigned int max,
 	return 0;
 }
 
+void standbys_stop(struct standbys *all)
+{
+	all->max = 0;
+	while (all->shapes)
+		forget(all, all->shapes);
+}
+
 void standbys_free(struct standbys *all)
 {
 	if (!all)
 		return;
-	while (all->shapes)
-		forget(all, all->shapes);
+	standbys_stop(all);
 	loop_timer_free(all->timer);
 	free(all);
 }

@@ -113,6 +113,12 @@ class Files(LifeTest):
         self.server.must(412, "DELETE", "/vms/a/files/root/f", headers={"If-None-Match": f"W/{now}"})
         self.server.must(204, "DELETE", "/vms/a/files/root/f", headers={"If-Match": now})
         self.server.must(412, "DELETE", "/vms/a/files/root/f", headers={"If-Match": now})
+        # DELETE is for the link itself, and one that leads nowhere is there.
+        self.server.run("a", "sh", "-c", "cd /root; echo x >t; ln -s t link; ln -s nowhere dangling")
+        self.server.must(412, "DELETE", "/vms/a/files/root/link", headers={"If-Match": self.get("root/t").headers["ETag"]})
+        self.put("root/dangling", b"x", headers={**BIN, "If-None-Match": "*"}, status=412)
+        self.server.must(204, "DELETE", "/vms/a/files/root/dangling", headers={"If-Match": "*"})
+        self.assertEqual("link\nt\n", self.server.run("a", "sh", "-c", "cd /root; ls link t dangling 2>/dev/null || true"))
         tree = self.put("root/tree", b"", "?tar=true", {**TAR, "If-None-Match": "*"}, 422)
         self.assertIn("a tree has no version", tree["detail"])
 

@@ -363,6 +363,7 @@ class LifeTest(unittest.TestCase):
     """Each test has a home; what it leaves behind is ended and reported."""
 
     warm = True  # with kernel, image and template
+    standby = True  # a VM may be kept ready; where each operation and event counts, none is
     server_args = ()
     maxDiff = None
 
@@ -378,6 +379,10 @@ class LifeTest(unittest.TestCase):
         if self.warm:
             prepare()
             clone(f"{BASE}/home", self.home)
+        if not self.standby:
+            os.makedirs(f"{self.home}/config", mode=0o700, exist_ok=True)
+            with open(f"{self.home}/config/banger.conf", "w", encoding="ascii") as f:
+                f.write("[templates]\nstandby = 0\n")
 
     def end(self):
         try:

@@ -11,6 +11,8 @@ from harness import SHAPE, LifeTest, wait_until
 
 
 class Journal(LifeTest):
+    standby = False
+
     def setUp(self):
         super().setUp()
         self.server.start()
