@@ -2,6 +2,7 @@
 """A VM kept ready for the next one of its shape: taken under its id, a machine of its own, gone when nobody needs it."""
 import os
 import signal
+import time
 import unittest
 
 from harness import SHAPE, LifeTest, processes_naming, wait_until
@@ -99,6 +100,14 @@ class Standby(LifeTest):
         self.assertTrue(self.process_of(taken))
         self.server.start()
         self.assertEqual("second\n", self.server.run("second", "hostname"))
+
+    def test_a_server_may_end_at_any_moment_of_it(self):
+        for i in range(12):
+            self.server.create(f"vm-{i}")
+            time.sleep(i * 0.01)
+            self.server.stop()
+            self.assertEqual([], self.server.ready())
+            self.server.start()
 
     def test_a_killed_server_leaves_none(self):
         self.server.create("first")
