@@ -145,25 +145,6 @@ static int write_archive(int fd, const struct source *s, struct error *err)
 	return r < 0 ? error_errno(err, r, "write initramfs") : 0;
 }
 
-/* Two writers of the same file end with the same bytes, whoever renames last. */
-static int write_file(int dir_fd, const char *file, const struct source *s, struct error *err)
-{
-	autoclose int fd = -1;
-	char tmp[48];
-	int r;
-
-	(void)snprintf(tmp, sizeof(tmp), ".new-%s", id_new().s);
-	fd = open_beneath(dir_fd, tmp, O_WRONLY | O_CREAT | O_EXCL, 0600);
-	if (fd < 0)
-		return error_errno(err, fd, "create initramfs");
-	r = write_archive(fd, s, err);
-	if (r == 0 && (fsync(fd) < 0 || renameat(dir_fd, tmp, dir_fd, file) < 0))
-		r = error_errno(err, -errno, "write initramfs");
-	if (r < 0)
-		(void)unlinkat(dir_fd, tmp, 0);
-	return r;
-}
-
 /* Its end is there. */
 static bool file_is_whole(int dir_fd, const char *file)
 {
@@ -177,6 +158,39 @@ static bool file_is_whole(int dir_fd, const char *file)
 		return false;
 	n = pread(fd, tail, sizeof(tail), st.st_size > TAIL ? st.st_size - TAIL : 0);
 	return n > 0 && memmem(tail, (size_t)n, mark, sizeof(mark)) != NULL;
+}
+
+/*
+ * Of two writers of the same file the first stays: a monitor may be about to open it, and its
+ * sandbox knows that very file, not the name.
+ */
+static int publish(int dir_fd, const char *tmp, const char *file)
+{
+	if (renameat2(dir_fd, tmp, dir_fd, file, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno == EEXIST && file_is_whole(dir_fd, file))
+		return unlinkat(dir_fd, tmp, 0) < 0 ? -errno : 0;
+	return renameat(dir_fd, tmp, dir_fd, file) < 0 ? -errno : 0;
+}
+
+static int write_file(int dir_fd, const char *file, const struct source *s, struct error *err)
+{
+	autoclose int fd = -1;
+	char tmp[48];
+	int r;
+
+	(void)snprintf(tmp, sizeof(tmp), ".new-%s", id_new().s);
+	fd = open_beneath(dir_fd, tmp, O_WRONLY | O_CREAT | O_EXCL, 0600);
+	if (fd < 0)
+		return error_errno(err, fd, "create initramfs");
+	r = write_archive(fd, s, err);
+	if (r == 0) {
+		r = fsync(fd) < 0 ? -errno : publish(dir_fd, tmp, file);
+		r = r < 0 ? error_errno(err, r, "write initramfs") : 0;
+	}
+	if (r < 0)
+		(void)unlinkat(dir_fd, tmp, 0);
+	return r;
 }
 
 /* Everything that the archive is made of. */

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many VMs at once: created, used, deleted; nothing stays."""
 import concurrent.futures
+import os
+import shutil
 import unittest
 
 from harness import LifeTest
@@ -30,6 +32,18 @@ class Parallel(LifeTest):
         # Their identities were their own.
         self.server.stop()
         self.assertEqual([], list(self.server.vmms()))
+
+    def test_several_boots_make_the_same_initramfs(self):
+        self.server.start()
+        for i in range(5):
+            shutil.rmtree(f"{self.home}/cache/initramfs", ignore_errors=True)
+            names = [f"cold-{i}-{k}" for k in range(3)]
+            with concurrent.futures.ThreadPoolExecutor(len(names)) as pool:
+                made = list(pool.map(lambda name: self.server.create(name, boot="cold"), names))
+            self.assertEqual(["cold"] * 3, [vm["booted_from"] for vm in made])
+            self.assertEqual(1, len(os.listdir(f"{self.home}/cache/initramfs")))
+            for name in names:
+                self.server.delete(name)
 
     def test_same_name_many_times_is_one_vm(self):
         self.server.start()

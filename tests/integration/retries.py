@@ -61,7 +61,7 @@ class Retries(LifeTest):
         self.leave("/vms/actions", body, "r", lambda: self.operations("b") != before["b"])
         reply = self.keyed("/vms/actions", body, "r", wait=120)
         results = self.replayed(reply, 200)["results"]
-        self.assertEqual(["succeeded", "failed", "succeeded"], [r["state"] for r in results])
+        self.assertEqual(["succeeded", "failed", "succeeded"], [r["state"] for r in results], results)
         self.assertEqual("not_found", results[1]["error"]["code"])
         for vm in "ab":
             self.assertEqual(1, len(self.operations(vm)) - len(before[vm]), "restarted twice")
