@@ -19,17 +19,18 @@ def rss_kib(pid):
         return next(int(line.split()[1]) for line in f if line.startswith("VmRSS:"))
 
 
-def tree(home):
-    """Files and folders of the home but those that grow with history: the database."""
+def tree(server):
+    """Files and folders of the home but those that grow with history, the database, and those of a VM that is kept ready."""
+    ready = server.ready()
     found = set()
-    for folder, folders, files in os.walk(home):
+    for folder, folders, files in os.walk(server.home):
         found.update(os.path.join(folder, name) for name in folders + files
                      if not name.startswith(("state.db", "log")))
-    return found
+    return {path for path in found if not any(vm in path for vm in ready)}
 
 
 def seen(server):
-    return {"files": tree(server.home), "descriptors": server.descriptors(), "rss": rss_kib(server.process.pid),
+    return {"files": tree(server), "descriptors": server.descriptors(), "rss": rss_kib(server.process.pid),
             "shm": set(os.listdir("/dev/shm"))}
 
 
