@@ -57,6 +57,8 @@ export default defineConfig({
 	esbuild: { jsx: "automatic", jsxImportSource: "preact", legalComments: "none" },
 	build: {
 		target: "es2022",
+		/* whoever does not know `modulepreload` loads the same without it */
+		modulePreload: { polyfill: false },
 		/* data: addresses are not allowed by the content security policy */
 		assetsInlineLimit: 0,
 		chunkSizeWarningLimit: 700,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The frame that never moves: pages on the left, the page, the task log below. */
 import { Component, type ComponentChildren, type ComponentType } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { can, documentLoaded, needDocument } from "../api/capabilities";
 import { signedOut } from "../api/client";
 import { duration } from "../lib/format";
@@ -137,9 +137,12 @@ function titleOf(parts: string[]): string {
 export function App() {
 	const parts = route.value.parts;
 	const at = parts.slice(0, 2).join("/");
+	const shown = useRef(at);
 	useEffect(() => {
 		document.title = titleOf(parts);
-		document.querySelector("[data-scroll]")?.scrollTo(0, 0);
+		/* the first page is at its top, and to ask would cost a layout while it is being drawn */
+		if (shown.current !== at) document.querySelector("[data-scroll]")?.scrollTo(0, 0);
+		shown.current = at;
 	}, [at]);
 	/* what a dialog is about is not on the next page */
 	useEffect(() => closeDialog(), [parts.join("/")]);

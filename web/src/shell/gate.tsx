@@ -3,6 +3,7 @@
 import { useState } from "preact/hooks";
 import { setToken } from "../api/client";
 import { Button, Command } from "../ui/basics";
+import { Mark } from "../ui/mark";
 
 export function Gate() {
 	const [text, setText] = useState("");
@@ -33,7 +34,7 @@ export function Gate() {
 					}}
 				>
 					<span class="brand">
-						<img src="./favicon.svg" alt="" width="24" height="24" /> banger
+						<Mark /> banger
 					</span>
 					<h1>Sign in</h1>
 					<p class="soft">On the machine that runs the server, this opens the dashboard signed in, by a link that works once:</p>

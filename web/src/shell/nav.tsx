@@ -10,6 +10,7 @@ import { utc } from "../store/clock";
 import { caps } from "../lib/keys";
 import { Kbd } from "../ui/basics";
 import { Icon, type IconName } from "../ui/icon";
+import { Mark } from "../ui/mark";
 import { Menu } from "../ui/menu";
 import { Shape, lookOf, type Tone } from "../ui/state";
 import { showKeys } from "./help";
@@ -91,7 +92,7 @@ export function Nav({ find }: { find: () => void }) {
 	return (
 		<nav class="nav" aria-label="Pages">
 			<a class="brand" href={href(["vms"])}>
-				<img src="./favicon.svg" alt="" width="24" height="24" />
+				<Mark />
 				banger
 			</a>
 			<button type="button" class="find hide-phone" onClick={find} title="Go to a VM or a page, or do something" aria-keyshortcuts="Control+K">

@@ -2,7 +2,6 @@
 /* The head of the list: sorts, and lets columns be moved and made wider by pointer or keyboard. */
 import { useRef, useState } from "preact/hooks";
 import { setQuery } from "../../lib/router";
-import { Icon } from "../../ui/icon";
 import { COLUMNS, moved, resized, type Column } from "./columns";
 
 const STEP_PX = 16;
@@ -70,13 +69,12 @@ function Head({ column, sort, texts, choose }: Heading) {
 			<button
 				ref={button}
 				type="button"
-				class={`sorter${on ? " on" : ""}${column.key ? "" : " plain"}`}
+				class={`sorter${on ? (back ? " on back" : " on") : ""}${column.key ? "" : " plain"}`}
 				title={`${column.key ? `Sort by ${column.label.toLowerCase()}. ` : ""}Drag to move; Alt ← → moves, Alt Shift ← → changes the width`}
 				onKeyDown={onKey}
 				onClick={() => column.key && setQuery({ sort: on && !back ? `-${column.id}` : column.id === COLUMNS[0]?.id ? "" : column.id })}
 			>
 				{column.label}
-				{column.key && <Icon name={on && back ? "up" : "down"} size={12} />}
 			</button>
 			<Grip column={column} texts={texts} choose={choose} width={width} />
 		</>
