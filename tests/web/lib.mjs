@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What the browser tests and the screenshot script share: a browser, a server to look at, axe. */
+/* What the browser tests and the scripts share: a browser, a server to look at, axe. */
 import { spawn } from "node:child_process";
 import { createServer } from "node:net";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { after, before, describe } from "node:test";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 
 const require = createRequire(import.meta.url);
 const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 const FIXTURE = fileURLToPath(new URL("../../web/dev/server.mjs", import.meta.url));
+/** What `npm run build` in web/ makes. */
+export const DIST = fileURLToPath(new URL("../../web/dist/", import.meta.url));
+/** Why tests of the dashboard can't run, or false. */
+export const UNBUILT = existsSync(`${DIST}index.html`) ? false : "web/dist is not built";
 const START_MS = 15_000;
 const WAIT_MS = 8000;
 
@@ -54,6 +59,35 @@ export async function openPage(browser, options = {}) {
 	page.on("console", (message) => message.type() === "error" && faults.push(message.text()));
 	return { context, page, faults };
 }
+
+/**
+ * Tests in one browser. `define` gets `visit(args, hash, options)`, which starts a fixture of its own with these arguments
+ * and opens a page there; the fixtures end with the tests.
+ */
+export function onFixture(name, define) {
+	describe(name, { skip: UNBUILT, timeout: 600_000 }, () => {
+		let browser;
+		const started = [];
+		before(async () => {
+			browser = await openBrowser();
+		});
+		after(async () => {
+			await browser?.close();
+			for (const fixture of started) fixture.stop();
+		});
+		define(async (args, hash = "", options = {}) => {
+			const fixture = await startFixture(...args);
+			started.push(fixture);
+			const opened = await openPage(browser, options);
+			await opened.page.goto(`${fixture.url}/${hash}`);
+			await opened.page.locator(".page, .empty").first().waitFor();
+			return { ...opened, fixture };
+		});
+	});
+}
+
+/** The names in the list of VMs, as far as it is drawn. */
+export const names = (page) => page.locator(".vm-shift .vm-name").allInnerTexts();
 
 /** When nothing loads or moves any more: what is looked at then does not depend on how slow the machine is. */
 export async function settled(page) {

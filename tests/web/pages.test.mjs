@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Single pages in Chromium, on the fixture: what they show, and that it fits a phone. */
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { after, before, describe, it } from "node:test";
-import { openBrowser, openPage, settled, startFixture } from "./lib.mjs";
+import { UNBUILT, openBrowser, openPage, settled, startFixture } from "./lib.mjs";
 
-const built = existsSync(fileURLToPath(new URL("../../web/dist/index.html", import.meta.url)));
-
-describe("pages", { skip: built ? false : "web/dist is not built", timeout: 300_000 }, () => {
+describe("pages", { skip: UNBUILT, timeout: 300_000 }, () => {
 	let browser;
 	let fixture;
 	before(async () => {
