@@ -29,7 +29,7 @@ struct vm_row {
 	int64_t pid; /* 0: no process */
 	int64_t start_time;
 	char boot_id[40];
-	char booted_from[80];      /* "cold", or the template or snapshot */
+	char booted_from[80];      /* "cold", or the template, snapshot or (a fork) VM */
 	char snapshot[ID_LEN + 1]; /* the latest in the history of its disk; "" : none */
 	int64_t created_ms;
 	int64_t started_ms;

@@ -248,6 +248,9 @@ static int fill_rest(struct vms *vms, const struct vm_spec *spec, struct vm_row 
 		/* What a fork is made from is gone with its last child. */
 		(void)snprintf(row->snapshot, sizeof(row->snapshot), "%s",
 			       spec->source->dropped ? spec->source->parent : spec->source->id);
+		/* From now on: a crash must not make another VM of it, with an empty disk. */
+		(void)snprintf(row->booted_from, sizeof(row->booted_from), "%s",
+			       snapshot_origin(spec->source));
 	}
 	row->nat = spec->nat;
 	row->isolated = !spec->open;

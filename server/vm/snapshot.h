@@ -47,6 +47,12 @@ void snapshots_free(struct snapshots *snapshots);
 struct snapshot *snapshots_find(struct snapshots *snapshots, const char *id);
 /* Also one that is deleted but held: for who holds it. */
 struct snapshot *snapshots_held(struct snapshots *snapshots, const char *id);
+/* The id that stands for it in what was made of it: a fork comes from its parent, as the capture
+ * between them has no name and goes. */
+static inline const char *snapshot_origin(const struct snapshot *one)
+{
+	return one->dropped ? one->vm_id : one->id;
+}
 /* By age; NULL behind the last. */
 struct snapshot *snapshots_at(struct snapshots *snapshots, size_t i);
 

@@ -56,9 +56,7 @@ static void choose_snapshot(struct vm *vm, const struct verb_job *job, struct so
 	s->with_memory = job->memory;
 	s->made = one->made;
 	s->verified = one->verified;
-	/* A fork comes from its parent: the capture between them has no name and goes. */
-	(void)snprintf(s->id, sizeof(s->id), "%s",
-		       one->dropped && job->creating ? one->vm_id : one->id);
+	(void)snprintf(s->id, sizeof(s->id), "%s", job->creating ? snapshot_origin(one) : one->id);
 }
 
 static int choose_suspended(const struct vm *vm, struct source *s, struct error *err)

@@ -35,8 +35,9 @@ struct start {
 	char image_id[72];
 	char kernel_id[72];
 	uint64_t disk_mib;
-	bool has_disk; /* it ran before: a new disk would be somebody else's */
-	bool stranger; /* disk and memory are those of another machine */
+	bool has_disk;   /* it ran before: a new disk would be somebody else's */
+	char origin[80]; /* what its disk is a copy of; "": none, or the copy is there */
+	bool stranger;   /* disk and memory are those of another machine */
 	int wake_fd;
 	bool attached;
 	bool up;
@@ -73,6 +74,8 @@ static int begin(struct vm *vm, void *data, struct error *err)
 	s->standby = TAKE_PTR(vm->standby);
 	s->disk_mib = (uint64_t)vm->row.disk_mib;
 	s->has_disk = vm->row.started_ms > 0;
+	if (!s->has_disk && !s->job->creating)
+		(void)snprintf(s->origin, sizeof(s->origin), "%s", vm->row.booted_from);
 	r = source_choose(vm, s->job, &s->source, err);
 	if (r < 0)
 		return r;
@@ -262,6 +265,11 @@ static int make_folders(struct start *s, struct error *err)
 		return error_set(err, ERR_STATE,
 				 "its disk %s is gone; put it back, or delete the VM",
 				 s->boot.work);
+	if (s->origin[0])
+		return error_set(err, ERR_STATE,
+				 "its disk was never made: the server ended before it was copied "
+				 "from %s; delete the VM, and create it again",
+				 s->origin);
 	if (s->source.kind == SOURCE_TEMPLATE || s->source.kind == SOURCE_SNAPSHOT) {
 		r = s->source.kind == SOURCE_TEMPLATE || s->job->own_identity
 			    ? vm_mark_stranger(dir)

@@ -2,13 +2,14 @@
 """The server dies; VMs live on and are found again."""
 import concurrent.futures
 import contextlib
+import http.client
 import os
 import signal
 import sqlite3
 import time
 import unittest
 
-from harness import LifeTest, wait_until
+from harness import SERVER, LifeTest, wait_until
 
 
 class Crash(LifeTest):
@@ -154,6 +155,37 @@ class Crash(LifeTest):
         self.assertEqual(("running", None), (vm["state"], vm.get("reason")))
         self.server.delete("a")
         self.server.must(204, "DELETE", f"/snapshots/{snapshot['id']}")
+        self.assert_nothing_left()
+
+    def test_a_copy_that_was_cut_is_no_new_machine(self):
+        self.server.start()
+        self.boot("a")
+        self.server.run("a", "sh", "-c", "echo kept >/root/file; sync")
+        snapshot = self.server.must(201, "POST", "/vms/a/snapshots", {}, wait=60)["id"]
+        parent = self.server.must(200, "GET", "/vms/a")["id"]
+        self.server.stop()
+        for path, body, origin in (("/vms", {"name": "b", "from_snapshot": snapshot}, snapshot),
+                                   ("/vms/a/fork", {}, parent)):
+            self.server.program = os.path.join(os.path.dirname(SERVER), "banger-server-chaos")
+            self.server.start(extra_env={"BANGER_CHAOS_AT": "vm.create disk", "BANGER_CHAOS_NTH": "1"})
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                self.server.raw("POST", path, body, {"Prefer": "wait=60"})
+            self.server.process.wait(30)
+            self.server.program = SERVER
+            self.server.start()
+            copy = next(name for name in self.server.names() if name != "a")
+            self.assertIn(self.server.state(copy), ("stopped", "failed"))
+            problem = self.server.must(409, "POST", f"/vms/{copy}/start", wait=60)
+            self.assertIn(f"before it was copied from {origin}; delete the VM", problem["detail"])
+            self.assertEqual("failed", self.server.state(copy))
+            self.server.delete(copy)
+            self.server.must(201, "POST", "/vms", {"name": "b", "from_snapshot": snapshot}, wait=60)
+            self.assertEqual("kept\n", self.server.run("b", "cat", "/root/file"))
+            self.server.delete("b")
+            self.server.stop()
+        self.server.start()
+        self.server.delete("a")
+        self.server.must(204, "DELETE", f"/snapshots/{snapshot}")
         self.assert_nothing_left()
 
     def test_vmm_that_dies_is_noticed(self):
