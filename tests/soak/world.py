@@ -183,8 +183,10 @@ class World:
         self.start_helper()
 
     def kill_vmm(self, fault):
-        for pid, line in self.qemus().items():
-            if f"guest={self.name(fault['vm'])}," in line:
+        vm = self.server.must(200, "GET", f"/vms/{self.name(fault['vm'])}")["id"]
+        # By its id: a VM that was kept ready has not its name there. And at once, whatever is on its way.
+        for pid, line in harness.processes_naming(self.home).items():
+            if "qemu-system" in line and f"/vms/{vm}/" in line:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         wait_until(lambda: self.server.state(self.name(fault["vm"])) != "running", "the dead monitor is noticed", 60)
@@ -324,7 +326,7 @@ class World:
             raise Broken("snapshot extra", f"{sorted(set(there) - set(model.snapshots))}")
 
     def check_files(self, vms):
-        ids = {vm["id"] for vm in vms.values()}
+        ids = {vm["id"] for vm in vms.values()} | set(self.server.ready())
         building = [o for o in self.server.raw("GET", "/operations?state=running").json()["items"]]
         if building:
             return
