@@ -4,8 +4,11 @@
 
 #include <stdbool.h>
 
+/* One tag or several, with ',' between, or "*" alone. */
+bool etag_list_valid(const char *list);
+
 /*
  * True when the list, as of If-Match or If-None-Match, has this tag (given without its quotes), or
- * is "*". With `weak`, tags that are marked as weak count too.
+ * is "*"; false for one that is not valid. With `weak`, tags that are marked as weak count too.
  */
 bool etag_list_has(const char *list, const char *etag, bool weak);

@@ -1,70 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * /vms/{vm}/files/{path}: files, folders and trees of a guest, as streams in constant memory. A
- * slow client holds back the guest, and a slow guest the client.
+ * GET /vms/{vm}/files/{path}: files, folders and trees of a guest, as streams in constant memory. A
+ * slow client holds back the guest. file_change.c is the way in.
  */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
-#include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/clock.h"
 #include "lib/json/json.h"
-#include "server/api/handlers.h"
+#include "server/api/file_transfer.h"
 #include "server/api/range.h"
-
-enum { LISTING_MAX = 4 * 1024 * 1024 };
-
-struct transfer {
-	struct http_request *req; /* until a stream begins or the reply is sent */
-	struct http_stream *stream;
-	struct guest_stream *guest;
-	struct guest *at; /* good while `guest` is there */
-	char *path;
-	bool tar;
-	bool ranged;
-	struct guest_range range;
-	bool folder; /* its listing is collected in `listing` */
-	struct buf listing;
-	struct guest_file_info info; /* for HEAD, and of what was written */
-};
-
-static void transfer_free(struct transfer *t)
-{
-	buf_done(&t->listing);
-	free(t->path);
-	free(t);
-}
-
-static void on_client_gone(void *data)
-{
-	struct transfer *t = data;
-
-	guest_stream_abort(t->guest);
-	transfer_free(t);
-}
-
-/* The path as the guest has it: absolute. The caller frees. */
-static char *guest_path(const struct http_request *req)
-{
-	char *path = NULL;
-
-	return asprintf(&path, "/%s", http_param(req, "path")) < 0 ? NULL : path;
-}
 
 /* --- out of the guest --- */
 
 static void on_drained(void *data)
 {
-	struct transfer *t = data;
+	struct file_transfer *t = data;
 
 	if (t->guest)
 		guest_stream_resume(t->guest);
 }
 
-static void describe(struct transfer *t, const struct guest_file_info *info)
+static void describe(struct file_transfer *t, const struct guest_file_info *info)
 {
 	char text[64];
 
@@ -80,55 +39,33 @@ static void describe(struct transfer *t, const struct guest_file_info *info)
 	http_reply_header(t->req, "Accept-Ranges", "bytes");
 }
 
-/* The agent's tag without its quotes; "" for none, or for one that has not its form. */
-static void plain_etag(const struct guest_file_info *info, char ret[sizeof(info->etag)])
-{
-	size_t n = strlen(info->etag);
-
-	ret[0] = '\0';
-	if (n > 2 && info->etag[0] == '"' && strchr(info->etag + 1, '"') == info->etag + n - 1)
-		(void)snprintf(ret, sizeof(info->etag), "%.*s", (int)n - 2, info->etag + 1);
-}
-
-static void tell_etag(struct transfer *t, const struct guest_file_info *info)
-{
-	char etag[sizeof(info->etag)];
-	char quoted[sizeof(etag) + 2];
-
-	plain_etag(info, etag);
-	if (!etag[0])
-		return;
-	(void)snprintf(quoted, sizeof(quoted), "\"%s\"", etag);
-	http_reply_header(t->req, "ETag", quoted);
-}
-
 /* Adds the ETag; true when the client has that version: it was told, and nothing is left to do. */
-static bool not_modified(struct transfer *t, const struct guest_file_info *info)
+static bool not_modified(struct file_transfer *t, const struct guest_file_info *info)
 {
 	char etag[sizeof(info->etag)];
 
-	plain_etag(info, etag);
+	file_plain_etag(info, etag);
 	if (!etag[0] || !http_not_modified(t->req, etag))
 		return false;
 	if (t->guest)
 		guest_stream_abort(t->guest);
-	transfer_free(t);
+	file_transfer_free(t);
 	return true;
 }
 
-static void begin(struct transfer *t, int status, const char *type)
+static void begin(struct file_transfer *t, int status, const char *type)
 {
 	static const struct http_stream_callbacks callbacks = { .drained = on_drained,
-								.gone = on_client_gone };
+								.gone = file_client_gone };
 
 	t->stream = http_stream_begin(t->req, status, type, &callbacks, t);
 	t->req = NULL;
 }
 
-static int begin_get(struct transfer *t, struct error *err);
+static int begin_get(struct file_transfer *t, struct error *err);
 
 /* A part of another version than the client has (If-Range) would be of no use: all of it. */
-static bool begins_anew(struct transfer *t, const struct guest_file_info *info)
+static bool begins_anew(struct file_transfer *t, const struct guest_file_info *info)
 {
 	const char *wanted = http_header(t->req, "If-Range");
 	struct error err = ERROR_INIT;
@@ -141,12 +78,12 @@ static bool begins_anew(struct transfer *t, const struct guest_file_info *info)
 	if (begin_get(t, &err) < 0) {
 		http_on_gone(t->req, NULL, NULL);
 		http_reply_error(t->req, &err, NULL);
-		transfer_free(t);
+		file_transfer_free(t);
 	}
 	return true;
 }
 
-static void reply_outside(struct transfer *t, uint64_t size)
+static void reply_outside(struct file_transfer *t, uint64_t size)
 {
 	struct error err = ERROR_INIT;
 	char range[48];
@@ -156,12 +93,12 @@ static void reply_outside(struct transfer *t, uint64_t size)
 	(void)error_set(&err, ERR_RANGE, "the file has %" PRIu64 " bytes", size);
 	http_reply_error(t->req, &err, NULL);
 	guest_stream_abort(t->guest);
-	transfer_free(t);
+	file_transfer_free(t);
 }
 
 static void on_file_ready(void *data, const struct guest_file_info *info)
 {
-	struct transfer *t = data;
+	struct file_transfer *t = data;
 	uint64_t from = 0, length = info->size;
 	char range[80];
 
@@ -196,20 +133,21 @@ static void on_file_ready(void *data, const struct guest_file_info *info)
 }
 
 /* No agent sends as much. */
-static void refuse_listing(struct transfer *t)
+static void refuse_listing(struct file_transfer *t)
 {
 	struct error err = ERROR_INIT;
 
-	(void)error_set(&err, ERR_GUEST, "the guest's listing has more than %d bytes", LISTING_MAX);
+	(void)error_set(&err, ERR_GUEST, "the guest's listing has more than %zu bytes",
+			t->listing.max);
 	guest_stream_abort(TAKE_PTR(t->guest));
 	http_on_gone(t->req, NULL, NULL);
 	http_reply_error(t->req, &err, NULL);
-	transfer_free(t);
+	file_transfer_free(t);
 }
 
 static bool on_file_bytes(void *data, const void *bytes, size_t len)
 {
-	struct transfer *t = data;
+	struct file_transfer *t = data;
 
 	if (t->folder) {
 		if (buf_append(&t->listing, bytes, len) < 0)
@@ -271,7 +209,7 @@ static json_t *listing_json(const struct buf *b, struct error *err)
 
 static void on_get_end(void *data, const struct error *err)
 {
-	struct transfer *t = data;
+	struct file_transfer *t = data;
 	struct error bad = ERROR_INIT;
 
 	t->guest = NULL;
@@ -287,28 +225,21 @@ static void on_get_end(void *data, const struct error *err)
 		http_reply_json(t->req, 200, listing_json(&t->listing, &bad));
 	else if (t->req)
 		http_reply_empty(t->req, 204);
-	transfer_free(t);
+	file_transfer_free(t);
 }
 
 /* --- what it is, without it --- */
 
-static void on_info(void *data, const struct guest_file_info *info)
-{
-	struct transfer *t = data;
-
-	t->info = *info;
-}
-
 static void on_head_end(void *data, const struct error *err)
 {
-	struct transfer *t = data;
+	struct file_transfer *t = data;
 	struct http_stream *stream;
 
 	t->guest = NULL;
 	http_on_gone(t->req, NULL, NULL);
 	if (err->code != ERR_NONE) {
 		http_reply_error(t->req, err, NULL);
-		transfer_free(t);
+		file_transfer_free(t);
 		return;
 	}
 	t->folder = streq(t->info.type, "dir");
@@ -322,7 +253,7 @@ static void on_head_end(void *data, const struct error *err)
 				   NULL, NULL);
 	if (stream)
 		http_stream_end(stream);
-	transfer_free(t);
+	file_transfer_free(t);
 }
 
 /* --- the beginning --- */
@@ -342,29 +273,13 @@ int api_working_vm(struct http_request *req, struct api *api, http_handler_fn *a
 	return r;
 }
 
-static struct transfer *transfer_new(struct http_request *req)
-{
-	struct transfer *t = calloc(1, sizeof(*t));
-
-	if (!t)
-		return NULL;
-	*t = (struct transfer){ .req = req,
-				.path = guest_path(req),
-				.tar = api_query_bool(req, "tar", false),
-				.range = GUEST_RANGE_ALL };
-	buf_init(&t->listing, LISTING_MAX);
-	if (t->path)
-		return t;
-	transfer_free(t);
-	return NULL;
-}
-
-static int begin_get(struct transfer *t, struct error *err)
+static int begin_get(struct file_transfer *t, struct error *err)
 {
 	static const struct guest_stream_callbacks callbacks = { .ready = on_file_ready,
 								 .output = on_file_bytes,
 								 .end = on_get_end };
-	static const struct guest_stream_callbacks head = { .ready = on_info, .end = on_head_end };
+	static const struct guest_stream_callbacks head = { .ready = file_note_info,
+							    .end = on_head_end };
 
 	if (t->tar)
 		return guest_tar_get(t->at, t->path, &callbacks, t, &t->guest, err);
@@ -376,7 +291,7 @@ static int begin_get(struct transfer *t, struct error *err)
 void api_file_get(struct http_request *req, void *context)
 {
 	struct api *api = context;
-	struct transfer *t = NULL;
+	struct file_transfer *t = NULL;
 	struct vm *vm = NULL;
 	struct error err = ERROR_INIT;
 	int r = api_working_vm(req, api, api_file_get, &vm, &err);
@@ -384,158 +299,19 @@ void api_file_get(struct http_request *req, void *context)
 	if (r > 0)
 		return;
 	if (r == 0) {
-		t = transfer_new(req);
+		t = file_transfer_new(req);
 		r = t ? 0 : error_errno(&err, -ENOMEM, "file");
 	}
 	if (r == 0) {
 		t->at = vm_guest(vm);
 		t->ranged = api_range_parse(http_header(req, "Range"), &t->range);
-		http_on_gone(req, on_client_gone, t);
+		http_on_gone(req, file_client_gone, t);
 		r = begin_get(t, &err);
 	}
 	if (r < 0) {
 		http_on_gone(req, NULL, NULL);
 		http_reply_error(req, &err, NULL);
 		if (t)
-			transfer_free(t);
-	}
-}
-
-/* --- into the guest --- */
-
-static size_t on_upload_data(void *data, const void *bytes, size_t len)
-{
-	struct transfer *t = data;
-
-	/* After an early refusal the rest of the body is dropped. */
-	return t->guest ? guest_stream_write(t->guest, bytes, len) : len;
-}
-
-static void on_upload_end(void *data)
-{
-	struct transfer *t = data;
-
-	if (t->guest)
-		guest_stream_finish(t->guest);
-}
-
-static void on_writable(void *data)
-{
-	struct transfer *t = data;
-
-	http_upload_resume(t->req);
-}
-
-static void on_put_end(void *data, const struct error *err)
-{
-	struct transfer *t = data;
-
-	t->guest = NULL;
-	if (err->code != ERR_NONE) {
-		http_reply_error(t->req, err, NULL);
-	} else {
-		tell_etag(t, &t->info);
-		http_reply_empty(t->req, 204);
-	}
-	transfer_free(t);
-}
-
-/* A tree has no version, so nothing can be bound to it. */
-static int read_condition(const struct transfer *t, struct guest_condition *ret, struct error *err)
-{
-	*ret = (struct guest_condition){ .if_match = http_header(t->req, "If-Match"),
-					 .if_none_match = http_header(t->req, "If-None-Match") };
-	if (t->tar && (ret->if_match || ret->if_none_match))
-		return error_set(err, ERR_INVALID,
-				 "If-Match and If-None-Match: a tree has no version; they are for "
-				 "single files");
-	return 0;
-}
-
-static struct guest_put_options put_options(const struct http_request *req)
-{
-	struct guest_put_options o = GUEST_PUT_OPTIONS_INIT;
-	const char *mode = http_query(req, "mode");
-
-	o.offset = api_query_number(req, "offset", -1);
-	o.uid = api_query_number(req, "uid", -1);
-	o.gid = api_query_number(req, "gid", -1);
-	o.parents = api_query_bool(req, "parents", false);
-	if (mode)
-		o.mode = (int32_t)strtol(mode, NULL, 8);
-	return o;
-}
-
-void api_file_put(struct http_request *req, void *context)
-{
-	static const struct guest_stream_callbacks callbacks = { .ready = on_info,
-								 .writable = on_writable,
-								 .end = on_put_end };
-	static const struct http_upload_callbacks upload = { .data = on_upload_data,
-							     .end = on_upload_end,
-							     .gone = on_client_gone };
-	struct api *api = context;
-	struct guest_put_options options = put_options(req);
-	struct transfer *t = NULL;
-	struct vm *vm = NULL;
-	struct error err = ERROR_INIT;
-	int r = api_working_vm(req, api, api_file_put, &vm, &err);
-
-	if (r > 0)
-		return;
-	if (r == 0) {
-		t = transfer_new(req);
-		r = t ? 0 : error_errno(&err, -ENOMEM, "file");
-	}
-	if (r == 0)
-		r = read_condition(t, &options.condition, &err);
-	if (r == 0)
-		r = t->tar ? guest_tar_put(vm_guest(vm), t->path, &callbacks, t, &t->guest, &err)
-			   : guest_file_put(vm_guest(vm), t->path, &options, &callbacks, t,
-					    &t->guest, &err);
-	if (r < 0) {
-		http_reply_error(req, &err, NULL);
-		if (t)
-			transfer_free(t);
-		return;
-	}
-	http_upload_begin(req, &upload, t);
-}
-
-/* --- away --- */
-
-void api_file_delete(struct http_request *req, void *context)
-{
-	static const struct guest_stream_callbacks callbacks = { .end = on_get_end };
-	struct api *api = context;
-	struct guest_condition condition;
-	struct transfer *t = NULL;
-	struct vm *vm = NULL;
-	struct error err = ERROR_INIT;
-	int r = api_working_vm(req, api, api_file_delete, &vm, &err);
-
-	if (r > 0)
-		return;
-	if (r == 0) {
-		t = transfer_new(req);
-		r = t ? 0 : error_errno(&err, -ENOMEM, "file");
-	}
-	/* Nothing of it goes when it is asked for by mistake. */
-	if (r == 0 && strspn(t->path, "/.") == strlen(t->path))
-		r = error_set(&err, ERR_INVALID,
-			      "path: the guest's root folder can't be deleted; name what is in it");
-	if (r == 0)
-		r = read_condition(t, &condition, &err);
-	if (r == 0) {
-		http_on_gone(req, on_client_gone, t);
-		r = guest_file_delete(vm_guest(vm), t->path,
-				      api_query_bool(req, "recursive", false), &condition,
-				      &callbacks, t, &t->guest, &err);
-	}
-	if (r < 0) {
-		http_on_gone(req, NULL, NULL);
-		http_reply_error(req, &err, NULL);
-		if (t)
-			transfer_free(t);
+			file_transfer_free(t);
 	}
 }

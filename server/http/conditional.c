@@ -1,14 +1,71 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Conditional requests (RFC 9110 section 13) with entity tags. */
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
+#include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/etag.h"
 #include "lib/json/json.h"
 #include "server/http/internal.h"
 
-enum { ETAG_MAX = 128 };
+enum { ETAG_MAX = 128, ETAG_LIST_MAX = 1024 };
+
+/* A list may come as several fields of the same name (RFC 9110 section 5.3). */
+struct list {
+	const char *name;
+	const char *etag; /* looked for … */
+	bool weak;
+	bool found;
+	struct buf *joined; /* … or NULL, and the fields are put together here */
+	int error;
+};
+
+static void on_field(void *data, const char *name, const char *value)
+{
+	struct list *list = data;
+
+	if (strcasecmp(name, list->name) != 0)
+		return;
+	if (list->etag)
+		list->found = list->found || etag_list_has(value, list->etag, list->weak);
+	else if (list->error == 0)
+		list->error =
+			buf_printf(list->joined, "%s%s", buf_len(list->joined) ? ", " : "", value);
+}
+
+int http_etag_list(const struct http_request *req, const char *name, char **ret_list,
+		   struct error *err)
+{
+	CLEANUP(buf_done)
+	struct buf joined;
+	struct list list = { .name = name, .joined = &joined };
+	char *text;
+
+	buf_init(&joined, ETAG_LIST_MAX);
+	if (!http_header(req, name))
+		return 0;
+	http_each_header(req, on_field, &list);
+	if (list.error == -ENOBUFS)
+		return error_set(err, ERR_INVALID,
+				 "%s: of at most %d bytes, in all its fields together", name,
+				 ETAG_LIST_MAX);
+	text = list.error < 0 ? NULL : strndup((const char *)buf_bytes(&joined), buf_len(&joined));
+	if (!text)
+		return error_errno(err, -ENOMEM, "read %s", name);
+	if (!etag_list_valid(text)) {
+		free(text);
+		return error_set(err, ERR_BAD_REQUEST,
+				 "%s: write ETags with their quotes, with ',' between them, or * "
+				 "alone",
+				 name);
+	}
+	*ret_list = text;
+	return 0;
+}
 
 void http_json_etag(const char *text, size_t len, char etag[HTTP_ETAG_SIZE])
 {
@@ -35,9 +92,11 @@ int http_check_if_match_json(const struct http_request *req, json_t *view, struc
 
 bool http_matches_etag(const struct http_request *req, const char *etag)
 {
-	const char *wanted = http_header(req, "If-None-Match");
+	struct list list = { .name = "If-None-Match", .etag = etag, .weak = true };
 
-	return wanted && etag_list_has(wanted, etag, true);
+	if (http_header(req, list.name))
+		http_each_header(req, on_field, &list);
+	return list.found;
 }
 
 bool http_not_modified(struct http_request *req, const char *etag)
@@ -54,9 +113,12 @@ bool http_not_modified(struct http_request *req, const char *etag)
 
 int http_check_if_match(const struct http_request *req, const char *etag, struct error *err)
 {
-	const char *wanted = http_header(req, "If-Match");
+	struct list list = { .name = "If-Match", .etag = etag };
 
-	if (!wanted || etag_list_has(wanted, etag, false))
+	if (!http_header(req, list.name))
+		return 0;
+	http_each_header(req, on_field, &list);
+	if (list.found)
 		return 0;
 	return error_set(err, ERR_PRECONDITION, "the resource has changed: its version is \"%s\"",
 			 etag);

@@ -128,6 +128,13 @@ int http_check_if_match(const struct http_request *req, const char *etag,
 /* The same for what http_reply_json() would reply with to a GET; steals `view`. */
 int http_check_if_match_json(const struct http_request *req, json_t *view,
 			     struct error *err) MUST_USE;
+/*
+ * The tags of If-Match or If-None-Match in one list, for who holds them against the version; the
+ * caller frees. *ret_list stays as it is where there is none. ERR_BAD_REQUEST for what is no list
+ * of tags.
+ */
+int http_etag_list(const struct http_request *req, const char *name, char **ret_list,
+		   struct error *err) MUST_USE;
 
 /* --- streamed replies --- */
 

@@ -122,6 +122,54 @@ class Files(LifeTest):
         tree = self.put("root/tree", b"", "?tar=true", {**TAR, "If-None-Match": "*"}, 422)
         self.assertIn("a tree has no version", tree["detail"])
 
+    def change(self, method, fields):
+        """A change of root/f with these header fields, some of them perhaps twice."""
+        connection = UnixConnection(self.server.socket, 60)
+        connection.putrequest(method, "/vms/a/files/root/f")
+        body = {"PUT": b"new", "DELETE": None}[method]
+        for name, value in (*(BIN.items() if body else ()), *fields, *([("Content-Length", "3")] if body else ())):
+            connection.putheader(name, value)
+        with contextlib.suppress(BrokenPipeError):  # a refusal does not wait for the body
+            connection.endheaders(body)
+        with contextlib.closing(connection):
+            reply = connection.getresponse()
+            return reply.status, reply.read().decode()
+
+    def test_conditions_that_are_not_as_they_should_be(self):
+        self.put("root/f", b"old")
+        tag = self.get("root/f").headers["ETag"]
+        match, none = "If-Match", "If-None-Match"
+        for fields, status in (
+                # A list can come in several fields, whichever of them has what counts.
+                (((none, '"x"'), (none, "*")), 400), (((none, '"x"'), (none, f"W/{tag}")), 412),
+                (((none, tag), (none, '"x"')), 412), (((match, '"x"'), (match, '"y"')), 412),
+                (((match, f"W/{tag}"), (match, '"x"')), 412),
+                # Both kinds: each must hold.
+                (((match, tag), (none, tag)), 412), (((match, "*"), (none, "*")), 412),
+                # What is no list protects nothing, so nothing is done.
+                (((match, f'"x", *'),), 400), (((match, "*, *"),), 400), (((match, tag.strip('"')),), 400),
+                (((none, f"{tag} "[:-2]),), 400), (((none, ""),), 400), (((match, ","),), 400), (((match, "\u00a7"),), 422),
+                (((match, '"\x01"'),), 400), (((none, f'w/{tag}'),), 400), (((match, f"{tag}{tag}"),), 400),
+                # Long ones.
+                (((match, ", ".join(['"x"'] * 400)),), 422), (((match, f'"{"x" * 9000}"'),), 422),
+                (((match, f'"{"x" * 600}"'), (match, f'"{"y" * 600}"')), 422), (((match, '"x"'),) * 30, 412)):
+            for method in ("PUT", "DELETE"):
+                with self.subTest(method=method, fields=str(fields)[:100]):
+                    got, body = self.change(method, fields)
+                    self.assertEqual(status, got, body)
+                    self.assertEqual(b"old", self.get("root/f").body)
+        self.assertEqual(204, self.change("PUT", ((match, '"x" ,, W/"y"'), (match, f'"{"z" * 600}", {tag}')))[0])
+        self.assertEqual(b"new", self.get("root/f").body)
+
+    def test_a_version_tells_what_times_hide(self):
+        self.server.run("a", "sh", "-c", "cd /root; echo one >f; touch -d @1000000000 f")
+        first = self.get("root/f")
+        self.server.run("a", "sh", "-c", "cd /root; echo two >f; touch -d @1000000000 f")
+        self.put("root/f", b"mine", headers={**BIN, "If-Match": first.headers["ETag"]}, status=412)
+        second = self.get("root/f", {"If-None-Match": first.headers["ETag"]})
+        self.assertEqual((b"one\n", b"two\n"), (first.body, second.body))
+        self.assertEqual(first.headers["Banger-File-Size"], second.headers["Banger-File-Size"])
+
     def test_the_root_folder(self):
         self.assertIn("root", [e["name"] for e in self.get("").json()["entries"]])
         out = io.BytesIO()

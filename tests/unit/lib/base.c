@@ -2,6 +2,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/error.h"
+#include "lib/base/etag.h"
 #include "lib/base/fs.h"
 #include "lib/base/id.h"
 
@@ -53,6 +54,50 @@ static void the_first_to_advise_knows_most(void **state)
 	(void)error_advise(&err, "wait");
 	(void)error_errno(&err, -EIO, "another one again");
 	assert_null(err.remedy);
+}
+
+static void lists_of_entity_tags(void **state)
+{
+	static const struct {
+		const char *list;
+		bool valid;
+		bool strong; /* has "v" */
+		bool weak;
+	} cases[] = {
+		{ "\"v\"", true, true, true },
+		{ "W/\"v\"", true, false, true },
+		{ " \"a\" , ,\"v\",", true, true, true },
+		{ "\"a,\", W/\"v\"", true, false, true },
+		{ "\"\",\"vv\",\"V\"", true, false, false },
+		{ "\",\"", true, false, false },
+		{ "\", \"", false, false, false },
+		{ " * ", true, true, true },
+		{ "\"a\", *", false, false, false },
+		{ "*, \"v\"", false, false, false },
+		{ "**", false, false, false },
+		{ "v", false, false, false },
+		{ "w/\"v\"", false, false, false },
+		{ "W/ \"v\"", false, false, false },
+		{ "W/W/\"v\"", false, false, false },
+		{ "\"v\" x", false, false, false },
+		{ "\"v\"\"v\"", false, false, false },
+		{ "\"a\"W/\"v\"", false, false, false },
+		{ "\"v", false, false, false },
+		{ "\"v\", \"", false, false, false },
+		{ "\"v \"", false, false, false },
+		{ "\"\x01\", \"v\"", false, false, false },
+		{ "W", false, false, false },
+		{ "W/", false, false, false },
+		{ " ,\t", false, false, false },
+		{ "", false, false, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		assert_int_equal(etag_list_valid(cases[i].list), cases[i].valid);
+		assert_int_equal(etag_list_has(cases[i].list, "v", false), cases[i].strong);
+		assert_int_equal(etag_list_has(cases[i].list, "v", true), cases[i].weak);
+	}
 }
 
 static void a_buffer_never_passes_its_limit(void **state)
@@ -219,6 +264,7 @@ int main(void)
 		cmocka_unit_test(context_is_put_in_front_of_an_error),
 		cmocka_unit_test(another_kind_keeps_the_message),
 		cmocka_unit_test(the_first_to_advise_knows_most),
+		cmocka_unit_test(lists_of_entity_tags),
 		cmocka_unit_test(a_buffer_never_passes_its_limit),
 		cmocka_unit_test(names_that_are_no_dns_label_are_refused),
 		cmocka_unit_test(paths_do_not_leave_their_folder),
