@@ -58,9 +58,9 @@ void file_error(struct link_stream *stream, int r, const char *what, const char 
 	agent_reply_error(stream, &err);
 }
 
-static int64_t mtime_ns(const struct stat *st)
+static int64_t time_ns(const struct timespec *when)
 {
-	return (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+	return (int64_t)when->tv_sec * 1000000000 + when->tv_nsec;
 }
 
 /* What the kernel makes as it is read: the size in its status, 0 or a page, says nothing. */
@@ -79,8 +79,11 @@ static bool is_made_up(const char *path)
 
 void file_etag(const struct stat *st, char ret_etag[FILE_HEADER_TEXT])
 {
-	(void)snprintf(ret_etag, FILE_HEADER_TEXT, "%llx-%llx-%llx", (unsigned long long)st->st_ino,
-		       (unsigned long long)st->st_size, (unsigned long long)mtime_ns(st));
+	/* Programs can put the time of the last change of the bytes back, but not the last one. */
+	(void)snprintf(ret_etag, FILE_HEADER_TEXT, "%llx-%llx-%llx-%llx",
+		       (unsigned long long)st->st_ino, (unsigned long long)st->st_size,
+		       (unsigned long long)time_ns(&st->st_mtim),
+		       (unsigned long long)time_ns(&st->st_ctim));
 }
 
 size_t file_describe(const struct stat *st, bool made_up, struct link_header headers[FILE_HEADERS],
@@ -95,10 +98,10 @@ size_t file_describe(const struct stat *st, bool made_up, struct link_header hea
 	(void)snprintf(text[1], sizeof(text[1]), "%04o", st->st_mode & 07777U);
 	(void)snprintf(text[2], sizeof(text[2]), "%u", st->st_uid);
 	(void)snprintf(text[3], sizeof(text[3]), "%u", st->st_gid);
-	(void)snprintf(text[4], sizeof(text[4]), "%lld", (long long)mtime_ns(st));
+	(void)snprintf(text[4], sizeof(text[4]), "%lld", (long long)time_ns(&st->st_mtim));
 	(void)snprintf(text[5], sizeof(text[5]), "%lld", (long long)st->st_size);
 	file_etag(st, etag);
-	(void)snprintf(text[6], sizeof(text[6]), "\"%.60s\"", etag);
+	(void)snprintf(text[6], sizeof(text[6]), "\"%.77s\"", etag);
 	for (size_t i = 0; i < n; i++)
 		headers[i] = (struct link_header){ names[i], text[i] };
 	return n;
@@ -195,23 +198,22 @@ static int read_span(struct work_side *side, const void *data, struct error *err
 	return 0;
 }
 
-/* Many bytes: reading them from a slow disk must not stop the agent's loop. False: no thread. */
-static bool send_by_thread(struct agent *agent, struct link_stream *stream, int fd,
+/* Many bytes: reading them from a slow disk must not stop the agent's loop. */
+static void send_by_thread(struct agent *agent, struct link_stream *stream, int fd,
 			   const struct link_header *headers, size_t n, const struct span *span)
 {
 	const struct work_spec spec = {
 		.fd = fd, .run = read_span, .run_data = span, .run_size = sizeof(*span)
 	};
+	struct error err = ERROR_INIT;
 	struct work *work;
 
-	if (span->left == UINT64_MAX || span->left <= FILE_OWN_MAX || agent->works >= WORKS_MAX ||
-	    work_start(agent, stream, &spec, &work) < 0)
-		return false;
-	if (link_stream_reply(stream, 200, headers, n, true) < 0) {
+	if (work_start(agent, stream, &spec, &work, &err) < 0) {
+		agent_reply_error(stream, &err);
+	} else if (link_stream_reply(stream, 200, headers, n, true) < 0) {
 		work_stop(work);
 		link_stream_reset(stream);
 	}
-	return true;
 }
 
 static void send_from(struct agent *agent, struct link_stream *stream, int fd,
@@ -219,7 +221,8 @@ static void send_from(struct agent *agent, struct link_stream *stream, int fd,
 {
 	struct reading *reading;
 
-	if (send_by_thread(agent, stream, fd, headers, n, span)) {
+	if (span->left != UINT64_MAX && span->left > FILE_OWN_MAX) {
+		send_by_thread(agent, stream, fd, headers, n, span);
 		close_keep_errno(fd);
 		return;
 	}

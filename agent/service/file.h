@@ -12,7 +12,7 @@
 
 enum {
 	FILE_HEADERS = 9,
-	FILE_HEADER_TEXT = 64,
+	FILE_HEADER_TEXT = 80,
 	FILE_OWN_MAX = 64 * 1024, /* bytes that are read or written without a process */
 };
 

@@ -30,7 +30,7 @@ struct writing {
 	gid_t gid;
 	int error; /* first negative errno; the rest of the body is dropped then */
 	struct agent *agent;
-	uint64_t written; /* without a process */
+	uint64_t written; /* without a process, up to FILE_OWN_MAX */
 	char path[PATH_MAX];
 	char temporary[PATH_MAX + TEMPORARY_MAX];
 };
@@ -108,31 +108,32 @@ static void on_work_ended(void *data, struct link_stream *stream, const struct e
 	write_end(w);
 }
 
-/* False: there is no process, for good or for now. */
-static bool hand_over(struct writing *w, const uint8_t *bytes, size_t len, bool *ret_more)
+/* False where the stream has to wait. */
+static bool hand_over(struct writing *w, const uint8_t *bytes, size_t len)
 {
 	const struct work_spec spec = { .takes = true,
 					.fd = w->fd,
 					.run = write_all_given,
 					.ended = on_work_ended,
 					.data = w };
+	struct error err = ERROR_INIT;
 	struct work *work;
 
-	if (w->agent->works >= WORKS_MAX || work_start(w->agent, w->stream, &spec, &work) < 0)
-		return false;
-	*ret_more = work_give(work, bytes, len);
+	if (work_start(w->agent, w->stream, &spec, &work, &err) == 0)
+		return work_give(work, bytes, len);
+	agent_reply_error(w->stream, &err); /* what still comes is dropped */
+	writing_free(w);
 	return true;
 }
 
 static bool write_data(void *data, const uint8_t *bytes, size_t len)
 {
 	struct writing *w = data;
-	bool more;
 
 	if (w->error < 0)
 		return true;
-	if (w->written + len > FILE_OWN_MAX && hand_over(w, bytes, len, &more))
-		return more;
+	if (w->written + len > FILE_OWN_MAX)
+		return hand_over(w, bytes, len);
 	w->error = write_all(w->fd, bytes, len);
 	w->written += len;
 	return true;

@@ -99,6 +99,8 @@ static int status_of(enum error_code code)
 		return 409;
 	if (code == ERR_PRECONDITION)
 		return 412;
+	if (code == ERR_UNAVAILABLE)
+		return 503;
 	return code == ERR_UNSUPPORTED ? 501 : 500;
 }
 

@@ -48,14 +48,13 @@ static void on_unpacked(void *data, struct link_stream *stream, const struct err
 		agent_reply_error(stream, err);
 }
 
-static void start(struct agent *agent, struct link_stream *stream, const struct work_spec *spec,
-		  const char *path)
+static void start(struct agent *agent, struct link_stream *stream, const struct work_spec *spec)
 {
+	struct error err = ERROR_INIT;
 	struct work *work;
-	int r = work_start(agent, stream, spec, &work);
 
-	if (r < 0) {
-		file_error(stream, r, "start work on", path);
+	if (work_start(agent, stream, spec, &work, &err) < 0) {
+		agent_reply_error(stream, &err);
 	} else if (!spec->takes && link_stream_reply(stream, 200, NULL, 0, true) < 0) {
 		work_stop(work);
 		link_stream_reset(stream);
@@ -91,8 +90,7 @@ void tree_get(struct agent *agent, struct link_stream *stream)
 	}
 	start(agent, stream,
 	      &(struct work_spec){
-		      .fd = fd, .run = pack, .run_data = &job, .run_size = sizeof(job) },
-	      path);
+		      .fd = fd, .run = pack, .run_data = &job, .run_size = sizeof(job) });
 }
 
 void tree_put(struct agent *agent, struct link_stream *stream)
@@ -107,6 +105,5 @@ void tree_put(struct agent *agent, struct link_stream *stream)
 		return;
 	}
 	start(agent, stream,
-	      &(struct work_spec){ .takes = true, .fd = fd, .run = unpack, .ended = on_unpacked },
-	      path);
+	      &(struct work_spec){ .takes = true, .fd = fd, .run = unpack, .ended = on_unpacked });
 }

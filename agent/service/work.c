@@ -393,13 +393,21 @@ static int start_process(struct work *w)
 }
 
 int work_start(struct agent *agent, struct link_stream *stream, const struct work_spec *spec,
-	       struct work **ret_work)
+	       struct work **ret_work, struct error *err)
 {
-	struct work *w = calloc(1, sizeof(*w));
+	struct work *w = agent->works < WORKS_MAX ? calloc(1, sizeof(*w)) : NULL;
 	int r;
 
+	if (agent->works >= WORKS_MAX)
+		return error_set(
+			err, ERR_UNAVAILABLE,
+			"%d transfers of this guest are under way, the most at once: try "
+			"again when one has ended. One that was given up stays while its "
+			"file system does not answer: mend or unmount that, or restart the "
+			"VM",
+			WORKS_MAX);
 	if (!w)
-		return -ENOMEM;
+		return error_errno(err, -ENOMEM, "begin a transfer");
 	*w = (struct work){
 		.agent = agent, .stream = stream, .spec = *spec, .why_fd = -1, .failure = ERROR_INIT
 	};
@@ -408,7 +416,8 @@ int work_start(struct agent *agent, struct link_stream *stream, const struct wor
 	r = spec->takes ? start_process(w) : start_maker(w);
 	if (r < 0) {
 		work_free(w);
-		return r;
+		return error_errno(err, r, "make a %s for a transfer",
+				   spec->takes ? "process" : "thread");
 	}
 	link_stream_set_ops(stream, &work_ops, w);
 	*ret_work = w;

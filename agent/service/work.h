@@ -10,8 +10,8 @@
 #include "agent/service/ring.h"
 #include "agent/service/service.h"
 
-/* Each has a ring of its own: so many are for files, which can do without. */
-enum { WORKS_MAX = 16 };
+/* At once: each has a ring of its own, and one whose disk does not answer stays until it does. */
+enum { WORKS_MAX = 32 };
 
 struct work;
 
@@ -42,10 +42,10 @@ struct work_spec {
 
 /*
  * Serves the stream from now on. What is made ends the stream: with a reset where that failed.
- * Nothing is changed when it fails with a negative errno.
+ * Nothing is changed when it fails: ERR_UNAVAILABLE where there are WORKS_MAX.
  */
 int work_start(struct agent *agent, struct link_stream *stream, const struct work_spec *spec,
-	       struct work **ret_work) MUST_USE;
+	       struct work **ret_work, struct error *err) MUST_USE;
 /* As if bytes had come on the stream. False: the stream has to wait. */
 bool work_give(struct work *work, const uint8_t *bytes, size_t len);
 /* Ends it; ended() is not called. The stream is the caller's again. */

@@ -128,7 +128,7 @@ struct guest_file_info {
 	uint32_t uid;
 	uint32_t gid;
 	int64_t mtime_ns;
-	char etag[64]; /* with its quotes; "" for none */
+	char etag[80]; /* with its quotes; "" for none */
 };
 
 struct guest_stream_callbacks {
@@ -143,8 +143,8 @@ struct guest_stream_callbacks {
 	/* More can be written (after guest_stream_write() took less). May be NULL. */
 	void (*writable)(void *data);
 	/* The last call: done (ERR_NONE), refused by the agent (ERR_NOT_FOUND, ERR_STATE,
-	 * ERR_INVALID, ERR_GUEST, with the guest's errno in `sys`), or broken off. The handle is
-	 * gone when this returns. */
+	 * ERR_INVALID, ERR_UNAVAILABLE, ERR_GUEST, with the guest's errno in `sys`), or broken off.
+	 * The handle is gone when this returns. */
 	void (*end)(void *data, const struct error *err);
 };
 

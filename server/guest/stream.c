@@ -124,6 +124,8 @@ static enum error_code code_of(int status)
 		return ERR_STATE;
 	case 412:
 		return ERR_PRECONDITION;
+	case 503:
+		return ERR_UNAVAILABLE;
 	default:
 		return ERR_GUEST;
 	}

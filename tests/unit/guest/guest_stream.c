@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/service/work.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/fs.h"
 #include "lib/link/protocol.h"
@@ -368,7 +369,7 @@ static void a_change_can_be_bound_to_a_version(void **state)
 	struct moved first = { .out = NULL };
 	struct guest_condition this = { .if_match = first.info.etag };
 	struct guest_condition weak = { .if_match = "" };
-	char text[80];
+	char text[sizeof(first.info.etag) + 2];
 	struct rig rig;
 
 	(void)state;
@@ -513,6 +514,69 @@ static void a_large_file_that_nobody_wants_any_more_is_let_go(void **state)
 	guest_stream_abort(m.stream);
 	rig_run(&rig, nothing_works, &rig);
 	free(m.out);
+	rig_stop(&rig);
+}
+
+static void refused_for_now(struct rig *rig, struct moved *m)
+{
+	rig_run(rig, ended, m);
+	assert_int_equal(m->err.code, ERR_UNAVAILABLE);
+	assert_non_null(strstr(m->err.msg, "the most at once"));
+	assert_int_equal(rig->agent.works, WORKS_MAX);
+}
+
+/* As where each of so many was given up, and waits for a file system that does not answer. */
+static void at_the_limit_nothing_runs_in_the_loop(void **state)
+{
+	static char large[200000];
+	struct guest_put_options options = GUEST_PUT_OPTIONS_INIT;
+	struct moved m[4] = { { .out = NULL } };
+	struct error err = ERROR_INIT;
+	struct rig rig;
+
+	(void)state;
+	memset(large, 'x', sizeof(large) - 1);
+	run("rm -rf *; mkdir d; head -c 100000 /dev/zero > f; cp f of");
+	rig_start(&rig);
+	rig.agent.works = WORKS_MAX;
+	get(&rig, &m[0], "f", 0, UINT64_MAX);
+	refused_for_now(&rig, &m[0]);
+	put_with(&rig, &m[1], "f", large, &options);
+	refused_for_now(&rig, &m[1]);
+	run("cmp f of && test \"$(ls -A | xargs)\" = 'd f of'");
+	assert_int_equal(guest_tar_get(rig.guest, at("d"), &callbacks, &m[2], &m[2].stream, &err),
+			 0);
+	refused_for_now(&rig, &m[2]);
+	m[3] = (struct moved){ .input = large, .input_left = sizeof(large) - 1 };
+	assert_int_equal(guest_tar_put(rig.guest, at("d"), &callbacks, &m[3], &m[3].stream, &err),
+			 0);
+	write_more(&m[3]);
+	refused_for_now(&rig, &m[3]);
+	rig.agent.works = 0;
+	m[0] = (struct moved){ .out = NULL };
+	put_with(&rig, &m[0], "f", large, &options);
+	run("test $(stat -c %s f) = 199999");
+	rig_stop(&rig);
+}
+
+/* Its bytes are others, though a program has put size and time back. */
+static void a_version_tells_what_times_hide(void **state)
+{
+	struct moved first = { .out = NULL };
+	struct moved second = { .out = NULL };
+	struct rig rig;
+
+	(void)state;
+	rig_start(&rig);
+	run("echo one > f; touch -d @1000000000 f");
+	get(&rig, &first, "f", 0, UINT64_MAX);
+	run("sleep 0.05; echo two > f; touch -d @1000000000 f");
+	get(&rig, &second, "f", 0, UINT64_MAX);
+	assert_int_equal(first.info.mtime_ns, second.info.mtime_ns);
+	assert_int_equal(first.info.size, second.info.size);
+	assert_string_not_equal(first.info.etag, second.info.etag);
+	free(first.out);
+	free(second.out);
 	rig_stop(&rig);
 }
 
@@ -755,6 +819,8 @@ int main(void)
 		cmocka_unit_test(a_large_file_comes_as_it_is),
 		cmocka_unit_test(a_file_that_becomes_shorter_breaks_off),
 		cmocka_unit_test(a_large_file_that_nobody_wants_any_more_is_let_go),
+		cmocka_unit_test(at_the_limit_nothing_runs_in_the_loop),
+		cmocka_unit_test(a_version_tells_what_times_hide),
 		cmocka_unit_test(files_and_trees_are_removed),
 		cmocka_unit_test(a_tree_goes_out_and_comes_in),
 		cmocka_unit_test(a_bad_archive_is_refused_with_its_reason),
