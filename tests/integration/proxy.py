@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """HTTP servers in a guest, through the API: what is handed on and what is not, upgrades, and the origin of their own that
 browsers are shown them on."""
+import concurrent.futures
 import hashlib
 import http.client
 import os
 import re
 import socket
+import struct
 import urllib.parse
 
 import unittest
@@ -61,6 +63,16 @@ while set -- $(bytes 2); [ $# = 2 ]; do
 	printf "$out"
 	[ $((first & 15)) != 8 ] || exit
 done
+"""
+
+# A WebSocket server that shows a large message, takes another, says its digest, and closes.
+LARGE = r"""
+while IFS= read -r line; do [ "${#line}" -gt 1 ] || break; done
+printf 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n'
+cat /root/frame
+sum=$(head -c "$(cat /root/taken)" | sha256sum)
+printf '\202\100%.64s' "$sum"
+cat /root/close
 """
 
 # A reply that breaks off, one that is no HTTP, one that comes before the request's end.
@@ -183,6 +195,57 @@ class Proxy(LifeTest):
         with self.assertRaises(Refused) as refused:
             WebSocket(self.port, "/socket", headers={"Host": own, "Origin": "http://elsewhere.example", **cookie})
         self.assertEqual(403, refused.exception.status)
+
+    def put(self, path, data):
+        self.server.must(204, "PUT", f"/vms/a/files/{path}", data, headers={"Content-Type": "application/octet-stream"})
+
+    def talk_much(self, ws, shown, sent, code):
+        ws.receive()
+        self.assertEqual(hashlib.sha256(shown).digest(), hashlib.sha256(ws.output).digest())
+        ws.output = b""
+        ws.sock.sendall(sent)
+        self.assertEqual(hashlib.sha256(sent).hexdigest().encode(), ws.until(hashlib.sha256(sent).hexdigest()))
+        self.assertEqual(code, ws.until_closed())
+        with self.assertRaises(EOFError):
+            ws.more()
+
+    def test_large_messages_close_codes_and_several_at_once(self):
+        shown, sent = os.urandom(5 << 20), os.urandom(3 << 20)
+        self.put("root/frame", b"\x82\x7f" + struct.pack(">Q", len(shown)) + shown)
+        self.put("root/taken", str(len(sent)).encode())
+        self.listen(7011, LARGE)
+        for code in (1001, 1011, 4999):
+            reason = "why \u00fc".encode()
+            self.put("root/close", bytes([0x88, 2 + len(reason)]) + struct.pack(">H", code) + reason)
+            several = [WebSocket(self.server.socket, "/vms/a/proxy/7011/") for _ in range(1 if code < 4999 else 4)]
+            for ws in several:
+                self.addCleanup(ws.drop)
+            with concurrent.futures.ThreadPoolExecutor(len(several)) as pool:
+                for done in [pool.submit(self.talk_much, ws, shown, sent, code) for ws in several]:
+                    done.result()
+
+    def serving(self, port):
+        """Whether a client of the port is served now."""
+        lines = self.server.run("a", "sh", "-c", "for p in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$p; echo; done 2>/dev/null || true")
+        return any(line.startswith(f"sh /root/serve-{port}") for line in lines.splitlines())
+
+    def test_the_server_is_restarted_while_a_websocket_is_open(self):
+        self.listen(7012, WEBSOCKET)
+        for end in (self.server.stop, self.server.kill):
+            ws = WebSocket(self.server.socket, "/vms/a/proxy/7012/")
+            self.addCleanup(ws.drop)
+            ws.send("before")
+            ws.until("before")
+            self.assertTrue(self.serving(7012))
+            end()
+            # The bytes are between page and guest, so there is no close frame: browsers call it 1006.
+            with self.assertRaises((EOFError, ConnectionResetError)):
+                ws.more()
+            self.assertEqual((None, b""), (ws.closed, ws.data))
+            self.server.start()
+            # The guest's end is told too, and its server serves the next.
+            wait_until(lambda: not self.serving(7012), "the guest's end has gone")
+            self.talk(WebSocket(self.server.socket, "/vms/a/proxy/7012/"))
 
     def test_what_goes_wrong_is_said(self):
         refused = self.server.call("GET", "/vms/a/proxy/9/")
