@@ -16,6 +16,7 @@ from harness import LifeTest, UnixConnection, wait_until
 
 BIN = {"Content-Type": "application/octet-stream"}
 TAR = {"Content-Type": "application/x-tar"}
+WORKS_MAX = 32  # as in agent/service/work.h
 
 
 class Files(LifeTest):
@@ -374,6 +375,29 @@ class Files(LifeTest):
             finally:
                 self.slow_disk(vm, 0)
             self.assertEqual(data, download.result().body)
+
+    def test_transfers_given_up_on_a_disk_that_does_not_answer(self):
+        vm = self.server.create("hung", disk_mib=128)
+        target, data = "/vms/hung/files/root/large", os.urandom(1 << 20)
+        self.server.must(204, "PUT", target, data, headers=BIN)
+        self.server.run("hung", "sh", "-c", "sync; echo 1 >/proc/sys/vm/drop_caches")
+        self.slow_disk(vm, 1)
+        try:
+            for _ in range(WORKS_MAX):
+                connection = UnixConnection(self.server.socket, 60)
+                connection.request("GET", target)
+                self.assertEqual(200, connection.getresponse().status)
+                connection.close()
+            tree = "/vms/hung/files/root/tree?tar=true"
+            for method, path, body, headers in (("GET", target, None, None), ("GET", tree.replace("/tree", ""), None, None),
+                                                ("PUT", tree, bytes(1024), TAR)):
+                reply = self.server.must(503, method, path, body, headers=headers)
+                self.assertIn(f"{WORKS_MAX} transfers of this guest are under way", reply["detail"])
+                self.assertIn("restart the VM", reply["detail"])
+            self.assertEqual("through\n", self.server.run("hung", "echo", "through"))
+        finally:
+            self.slow_disk(vm, 0)
+        wait_until(lambda: self.server.raw("GET", target).body == data, "the disk answers again, and those that waited for it go")
 
     def test_files_wake_a_suspended_vm(self):
         self.put("root/kept", b"kept")
