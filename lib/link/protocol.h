@@ -103,8 +103,8 @@ enum {
 	LINK_HEADER_FIELDS_MAX = 64,       /* fields of one */
 	LINK_STREAMS_MAX = 256,            /* at once on one link */
 	LINK_STREAM_WINDOW = 256 * 1024,   /* receive window of a stream */
-	LINK_STREAM_WINDOW_WIDE = 1 << 20, /* of one that many bytes come on … */
-	LINK_STREAMS_WIDE = 16,            /* … as so many at once may have it */
+	LINK_STREAM_WINDOW_WIDE = 1 << 21, /* of one that many bytes come on … */
+	LINK_STREAMS_WIDE = 8,             /* … as so many at once may have it */
 	LINK_DATA_MAX = 64 * 1024,         /* what a reader is given at once */
 	LINK_STREAM_BUFFER = 128 * 1024,   /* send buffer of a stream */
 	LINK_JSON_MAX = 1024 * 1024,       /* a JSON body */
