@@ -134,6 +134,9 @@ def check_restarts(t, vm):
     expect(t.execute(vm, "pgrep", "-f", "name guest=outlives") == before, "the VM's process is another", before)
     expect('"running"' in as_owner(t, vm, "banger vm show outlives --json"), "the VM is not found again")
     as_owner(t, vm, "banger vm delete outlives")
+    operation = as_owner(t, vm, "banger operation list --quiet").split()[0]
+    found = t.execute(vm, "sh", "-c", f"journalctl -u banger-server -o cat | grep {operation}")
+    expect("vm.delete" in found, "the journal does not have the operation", found)
     gone = t.banger("vm", "exec", vm, "--", "pgrep", "-f", "name guest=outlives")
     expect(gone.status == 1, "the VM's process is left", gone)
 

@@ -6,10 +6,11 @@ import os
 import tarfile
 import urllib.parse
 
+from registry import Registry, gz, layer, member
+
 from smoke.harness import expect, scenario
 from smoke.images import busybox_tar
 from smoke.scenarios.server import tcp_port
-from tests.integration.registry import Registry, gz, layer, member
 
 
 @scenario("an image of a registry: pulled by digest, booted, its configuration kept")

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What tests of images share: a server beside a registry, and the least image that boots."""
-import glob
 import os
 import tempfile
 
 from harness import LifeTest
-from registry import Registry, folder, gz, layer, member, symlink
+from registry import Registry, folder, layer, member, symlink
 
 with open("/bin/busybox", "rb") as file:
     BUSYBOX = file.read()
@@ -19,27 +18,6 @@ def busybox(*more):
                  *[symlink(f"bin/{name}", "busybox") for name in APPLETS],
                  folder("etc"), member("etc/passwd", b"root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n"),
                  member("etc/group", b"root:x:0:\nann:x:1000:\n"), *more)
-
-
-def deb(*members, data="data.tar.gz", pack=gz):
-    """A Debian package of these files."""
-    parts = {"debian-binary": b"2.0\n", "control.tar": layer(), data: pack(layer(*members))}
-    return b"!<arch>\n" + b"".join(
-        f"{name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(content):<10}`\n".encode() + content + b"\n" * (len(content) % 2)
-        for name, content in parts.items())
-
-
-def kernel_members(kernel, release="6.1.0-test"):
-    """The files of a package of a kernel of the store."""
-    with open(f"{kernel}/vmlinux", "rb") as f:
-        vmlinux = f.read()
-    builtin = b"kernel/fs/ext4/ext4.ko\nkernel/drivers/char/hw_random/rng-core.ko\n"
-    members = [folder("./boot"), member(f"./boot/vmlinuz-{release}", vmlinux), folder(f"./lib/modules/{release}/kernel"),
-               member(f"./lib/modules/{release}/modules.builtin", builtin)]
-    for path in glob.glob(f"{kernel}/modules/*.ko"):
-        with open(path, "rb") as f:
-            members.append(member(f"./lib/modules/{release}/kernel/{os.path.basename(path)}", f.read()))
-    return members
 
 
 class ImageTest(LifeTest):

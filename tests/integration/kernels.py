@@ -9,8 +9,9 @@ import shutil
 import threading
 import unittest
 
+from debian import deb, kernel_members
 from harness import wait_until
-from image_test import ImageTest, busybox, deb, kernel_members
+from image_test import ImageTest, busybox
 from registry import OCI, gz, member
 
 
