@@ -12,8 +12,10 @@ const cutOff = (page) =>
 		const out = boxes.filter((el) => wide(el) && !/auto|scroll/.test(getComputedStyle(el).overflowX));
 		const main = document.querySelector("main");
 		const tables = [...document.querySelectorAll("main .card, main .card > .body")].filter((el) => el.querySelector(".table") && wide(el));
+		/* what stands at the right of a cell overflows to the left, which no width tells */
+		const hidden = [...document.querySelectorAll("main td .button")].filter((el) => el.getClientRects().length && el.getBoundingClientRect().left < el.closest("td").getBoundingClientRect().left - 1);
 		const tab = document.querySelector(".tabs [aria-current]")?.getBoundingClientRect();
-		return [...(wide(main) ? [main] : []), ...out, ...tables].map((el) => `${el.tagName}.${el.className} ${el.textContent.slice(0, 40)}`).concat(tab && (tab.left < 0 || tab.right > innerWidth) ? ["the current tab"] : []);
+		return [...(wide(main) ? [main] : []), ...out, ...hidden, ...tables].map((el) => `${el.tagName}.${el.className} ${el.textContent.slice(0, 40)}`).concat(tab && (tab.left < 0 || tab.right > innerWidth) ? ["the current tab"] : []);
 	});
 
 onFixture("looks", (visit) => {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The pages of one VM. On the fixture. */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { it } from "node:test";
 import { onFixture, violations } from "./lib.mjs";
 

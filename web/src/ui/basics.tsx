@@ -61,14 +61,15 @@ export function Kbd({ keys }: { keys: string[] }) {
 
 /** A share of something: 0 to 100. The words say the same as the bar. */
 /** `calm`: being full is nothing to worry about. */
-export function Meter({ value, of, text, label, wide, calm }: {
-	value: number; of: number; text: string; label: string; wide?: boolean; calm?: boolean;
+export function Meter({ value, of, text, label, title, wide, calm }: {
+	value: number; of: number; text: string; label: string; title?: string; wide?: boolean; calm?: boolean;
 }) {
 	const share = percent(value, of);
 	const tone = calm ? "" : share >= 92 ? "bad" : share >= 78 ? "warn" : "";
 	return (
 		<span
 			class={`meter ${tone}${wide ? " wide" : ""}`}
+			title={title}
 			role="meter"
 			aria-label={label}
 			aria-valuemin={0}

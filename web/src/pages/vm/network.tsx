@@ -104,12 +104,12 @@ export function NetworkTab({ vm }: { vm: Vm }) {
 											<td class="right">
 												<span class="row end">
 													{!forward?.listening && can("proxy_get") && (
-														<a class="button normal" href={`/vms/${vm.id}/proxy/${port.port}/`} target="_blank" rel="noopener noreferrer" title="Show what it serves by HTTP, on an origin of its own">
+														<a class="button normal" href={`/vms/${vm.id}/proxy/${port.port}/`} target="_blank" rel="noopener noreferrer" title="Show what it serves by HTTP, on an origin of its own" aria-label={`Preview of port ${port.port}`}>
 															<Icon name="open" />
-															<span>Preview</span>
+															<span class="hide-phone">Preview</span>
 														</a>
 													)}
-													{!forward?.listening && can("proxy_get") && <Copy text={`${location.origin}/vms/${vm.id}/proxy/${port.port}/`} what={`address of the preview of port ${port.port}`} />}
+													{!forward?.listening && can("proxy_get") && <span class="hide-phone"><Copy text={`${location.origin}/vms/${vm.id}/proxy/${port.port}/`} what={`address of the preview of port ${port.port}`} /></span>}
 													{forward?.listening ? <><Preview forward={forward} /><Copy text={openForward(forward)} what={`address of port ${port.port}`} /></> : !forward && can("forward_create") && <Button icon="plus" label="Forward" title={`Lead a port of this host to port ${port.port}`} onClick={() => void add(port.port)} />}
 												</span>
 											</td>

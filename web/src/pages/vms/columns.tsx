@@ -123,7 +123,7 @@ export const COLUMNS: Column[] = [
 			const limit = vm.memory_mib * 1048576;
 			/* its monitor takes some as well */
 			const text = used > limit ? `all of ${mib(vm.memory_mib)}` : `${part(used, vm.memory_mib)} of ${mib(vm.memory_mib)}`;
-			return <span class="grow" title={`It takes ${bytes(used)} of the host: the guest's memory and its monitor's`}><Meter calm value={used} of={limit} text={text} label="Memory in use" /></span>;
+			return <Meter calm value={used} of={limit} text={text} label="Memory in use" title={`It takes ${bytes(used)} of the host: the guest's memory and its monitor's`} />;
 		},
 	},
 	{

@@ -223,9 +223,8 @@ function Head({ order, label, right, hide, w, sort: [by, back], set }: {
 	const on = by === order;
 	return (
 		<th scope="col" class={`${right ? "right" : ""}${hide ? " hide-phone" : ""}${w ? ` ${w}` : ""}`} aria-sort={on ? (back ? "descending" : "ascending") : "none"}>
-			<button type="button" class={`sorter${on ? " on" : ""}`} onClick={() => set([order, on ? !back : false])}>
+			<button type="button" class={`sorter${on ? (back ? " on back" : " on") : ""}`} onClick={() => set([order, on ? !back : false])}>
 				{label}
-				<Icon name={on && back ? "up" : "down"} size={12} />
 			</button>
 		</th>
 	);
