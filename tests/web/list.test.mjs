@@ -88,4 +88,19 @@ onFixture("the list of VMs", (visit) => {
 		await dialog.locator("li", { hasText: "api" }).getByText("accepted").waitFor();
 		await context.close();
 	});
+
+	it("shows the ports of a VM whole", async () => {
+		const { page, context } = await visit(["--rate", "0"]);
+		await page.route("**/stats", async (route) => {
+			const { items } = await (await route.fetch()).json();
+			for (const item of items) item.forwards = item.forwards.flatMap((f) => [43091, 8000, 80].map((guest_port, i) => ({ ...f, id: `${f.id}${i}`, guest_port })));
+			await route.fulfill({ json: { items } });
+		});
+		await page.reload();
+		const ports = page.locator(".vm-row", { hasText: "api" }).locator(".c-ports");
+		await ports.locator("a", { hasText: "+1" }).waitFor();
+		const cut = await ports.evaluate((cell) => [...cell.querySelectorAll("a")].filter((a) => a.scrollWidth > a.clientWidth + 1 || a.getBoundingClientRect().bottom > cell.parentElement.getBoundingClientRect().bottom).map((a) => a.textContent));
+		assert.deepEqual(cut, []);
+		await context.close();
+	});
 });
