@@ -110,7 +110,7 @@ function UsedBy({ ids }: { ids: string[] | undefined }) {
 	return (
 		<span class="clip" title={names.join(", ")}>
 			<a href={href(["vms", names[0] ?? ""])}>{names[0]}</a>
-			{names.length > 1 && <span class="soft">, {names.length - 1} more</span>}
+			{names.length > 1 && <span class="soft"> and {names.length - 1} more</span>}
 		</span>
 	);
 }
