@@ -107,6 +107,21 @@ int open_regular_beneath(int dir_fd, const char *path, int flags, mode_t mode)
 	return take_fd(&fd);
 }
 
+int lock_for_process(int fd, pid_t *ret_holder)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	*ret_holder = 0;
+	if (fcntl(fd, F_SETLK, &lock) == 0)
+		return 0;
+	if (errno != EAGAIN && errno != EACCES)
+		return -errno;
+	/* It may be free again by now. */
+	if (fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK && lock.l_pid > 0)
+		*ret_holder = lock.l_pid;
+	return -EAGAIN;
+}
+
 int open_subdir(int dir_fd, const char *name, mode_t mode)
 {
 	if (mkdirat(dir_fd, name, mode) < 0 && errno != EEXIST)

@@ -19,6 +19,14 @@ int open_beneath(int dir_fd, const char *path, int flags, mode_t mode) MUST_USE;
 /* Like open_beneath, and refuses what is not a regular file (-EINVAL). Never blocks on a FIFO. */
 int open_regular_beneath(int dir_fd, const char *path, int flags, mode_t mode) MUST_USE;
 
+/*
+ * Locks the file for this process until it ends, or closes any descriptor of that file; `fd` is
+ * open for writing. Unlike flock(2) no child has a part in it: one between fork and exec would keep
+ * it for a process that has died. -EAGAIN: another has it, *ret_holder is its pid, 0 when that is
+ * not known. fcntl_locking(2).
+ */
+int lock_for_process(int fd, pid_t *ret_holder) MUST_USE;
+
 /* Opens the folder `path` (absolute or relative to the working directory), made with its parents if
  * absent. */
 int open_dir_create(const char *path, mode_t mode) MUST_USE;

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "lib/base/cleanup.h"
@@ -14,24 +13,23 @@
 int take_lock(struct server *s, struct error *err)
 {
 	char pid[32];
-	ssize_t n;
-	int len;
+	int len = snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	pid_t holder;
+	int r;
 	autoclose int dir = open(s->home.state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	s->lock_fd = dir < 0 ? -errno : open_regular_beneath(dir, "lock", O_RDWR | O_CREAT, 0600);
 	if (s->lock_fd < 0)
 		return error_errno(err, s->lock_fd, "open %s/lock", s->home.state);
-	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-		n = pread(s->lock_fd, pid, sizeof(pid) - 1, 0);
-		pid[n > 0 ? n : 0] = '\0';
+	r = lock_for_process(s->lock_fd, &holder);
+	if (r == -EAGAIN)
 		return error_set(err, ERR_BUSY,
-				 "a server runs on this home already (pid %s); stop it or choose "
+				 "a server runs on this home already (pid %d); stop it or choose "
 				 "another --home",
-				 n > 0 ? pid : "unknown");
-	}
-	len = snprintf(pid, sizeof(pid), "%d", (int)getpid());
-	if (ftruncate(s->lock_fd, 0) < 0 || pwrite(s->lock_fd, pid, (size_t)len, 0) != len)
-		return error_errno(err, -errno, "write %s/lock", s->home.state);
+				 (int)holder);
+	/* For those who want to know whom to ask. */
+	if (r < 0 || ftruncate(s->lock_fd, 0) < 0 || pwrite(s->lock_fd, pid, (size_t)len, 0) != len)
+		return error_errno(err, r < 0 ? r : -errno, "lock %s/lock", s->home.state);
 	return 0;
 }
 

@@ -7,8 +7,11 @@
 #include "lib/base/id.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/unit/test.h"
@@ -258,6 +261,62 @@ static void a_sparse_copy_stays_sparse(void **state)
 	scratch_done(&s);
 }
 
+static int wait_status(pid_t pid)
+{
+	int status = -1;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* Takes the lock, has a child that goes on with all its descriptors, and ends. The child's pid. */
+static pid_t dies_with_a_child(const char *path)
+{
+	int out[2];
+	pid_t parent, child = -1, holder;
+
+	assert_int_equal(pipe(out), 0);
+	parent = fork();
+	assert_true(parent >= 0);
+	if (parent == 0) {
+		int fd = open(path, O_RDWR | O_CREAT, 0600);
+
+		if (lock_for_process(fd, &holder) < 0)
+			_exit(1);
+		child = fork();
+		if (child == 0) {
+			(void)pause();
+			_exit(0);
+		}
+		_exit(write(out[1], &child, sizeof(child)) != sizeof(child));
+	}
+	(void)close(out[1]);
+	assert_int_equal(read(out[0], &child, sizeof(child)), sizeof(child));
+	(void)close(out[0]);
+	assert_int_equal(wait_status(parent), 0);
+	return child;
+}
+
+static void a_lock_ends_with_its_process_and_is_no_childs(void **state)
+{
+	char path[] = "/tmp/banger-lock-XXXXXX";
+	autoclose int fd = mkstemp(path);
+	pid_t child = dies_with_a_child(path);
+	pid_t holder;
+
+	(void)state;
+	assert_int_equal(lock_for_process(fd, &holder), 0);
+	assert_int_equal(kill(child, SIGKILL), 0);
+	child = fork();
+	if (child == 0) {
+		int again = open(path, O_RDWR);
+
+		_exit(lock_for_process(again, &holder) == -EAGAIN && holder == getppid() ? 7 : 1);
+	}
+	assert_int_equal(wait_status(child), 7);
+	assert_int_equal(unlink(path), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -269,6 +328,7 @@ int main(void)
 		cmocka_unit_test(names_that_are_no_dns_label_are_refused),
 		cmocka_unit_test(paths_do_not_leave_their_folder),
 		cmocka_unit_test(a_file_is_replaced_as_a_whole),
+		cmocka_unit_test(a_lock_ends_with_its_process_and_is_no_childs),
 		cmocka_unit_test(a_folder_is_read_from_its_beginning_each_time),
 		cmocka_unit_test(a_sparse_copy_stays_sparse),
 	};
