@@ -29,6 +29,11 @@
 
 enum { USAGE = 2, FILES_MAX = 128, FILES_HARD_MAX = 65536 };
 
+static const char usage[] =
+	"usage: banger-helper --owner-uid UID --owner-gid GID [--subnet A.B.C.D/N] [--ula PREFIX]\n"
+	" [--runtime-dir DIR] [--jail-dir DIR] [--firecracker FILE] [--jailer FILE]\n"
+	" [--socket FILE] [--release-cgroup | --print-capabilities]: see docs/privileges.md\n";
+
 static struct config config = {
 	.owner_uid = (uid_t)-1,
 	.owner_gid = (gid_t)-1,
@@ -238,14 +243,11 @@ int main(int argc, char **argv)
 	};
 	struct helper *h = &helper;
 	bool release = false;
-	int listen_fd;
-	int signal_fd;
-	int r;
+	int listen_fd, signal_fd, r;
 
-	(void)argc;
 	log_init("banger-helper", LOG_INFO);
-	if (!parse_args(argv, &release)) {
-		log_error("a wrong or missing option: docs/privileges.md has them all");
+	if (argc < 1 || !parse_args(argv, &release)) {
+		(void)fputs(usage, stderr);
 		return USAGE;
 	}
 	h->self = getpid();

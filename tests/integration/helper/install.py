@@ -89,6 +89,8 @@ def test_install(root, build, helper):
         manual = f.read()
     check("the manual has every command", manual.startswith(".TH BANGER 1 ") and
           ".SH \"COMMAND: vm run\"" in manual and "Exit status 125" in manual)
+    with open(root + "/usr/local/share/man/man8/banger-helper.8", encoding="utf-8") as f:
+        check("the helper's page has its options", "\\-\\-owner\\-uid UID" in f.read())
     lines = unit_lines(root, "banger-helper.service")
     capabilities = run(helper, "--print-capabilities").stdout.strip()
     check("the unit has the capabilities that the program wants",
