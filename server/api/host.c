@@ -155,7 +155,7 @@ static json_t *vms_json(struct api *api, struct look *l)
 	json_int_t running = 0;
 
 	l->procs = calloc(vms_count(api->vms) + 1, sizeof(*l->procs));
-	for (struct vm *vm = vms_next(api->vms, ""); vm; vm = vms_next(api->vms, vm_row(vm)->id)) {
+	for (struct vm *vm = vms_next(api->vms, NULL); vm; vm = vms_next(api->vms, vm)) {
 		const struct vm_row *row = vm_row(vm);
 
 		if (!row->pid)

@@ -15,7 +15,7 @@ static json_t *users(struct api *api, uses_fn *uses, const char *key)
 {
 	json_t *list = json_array();
 
-	for (struct vm *vm = vms_next(api->vms, ""); vm; vm = vms_next(api->vms, vm_row(vm)->id))
+	for (struct vm *vm = vms_next(api->vms, NULL); vm; vm = vms_next(api->vms, vm))
 		if (uses(vm_row(vm), key))
 			(void)json_array_append_new(list, json_string(vm_row(vm)->id));
 	return list;

@@ -51,7 +51,7 @@ static void vms_by_state(struct api *api, struct buf *b, const char *name)
 {
 	unsigned int count[VM_STATE_MAX_] = { 0 };
 
-	for (struct vm *vm = vms_next(api->vms, ""); vm; vm = vms_next(api->vms, vm_row(vm)->id))
+	for (struct vm *vm = vms_next(api->vms, NULL); vm; vm = vms_next(api->vms, vm))
 		count[vm_get_state(vm)]++;
 	for (unsigned int i = 0; i < VM_STATE_MAX_; i++)
 		sample_with(b, name, "state", vm_state_name((enum vm_state)i), count[i]);
@@ -59,7 +59,7 @@ static void vms_by_state(struct api *api, struct buf *b, const char *name)
 
 static void per_vm_net(struct api *api, struct buf *b, const char *name, size_t offset)
 {
-	for (struct vm *vm = vms_next(api->vms, ""); vm; vm = vms_next(api->vms, vm_row(vm)->id)) {
+	for (struct vm *vm = vms_next(api->vms, NULL); vm; vm = vms_next(api->vms, vm)) {
 		struct net_counters counters;
 		uint64_t value;
 

@@ -115,7 +115,7 @@ void api_stats_list(struct http_request *req, void *context)
 	struct api *api = context;
 	json_t *items = json_array();
 
-	for (struct vm *vm = vms_next(api->vms, ""); vm; vm = vms_next(api->vms, vm_row(vm)->id)) {
+	for (struct vm *vm = vms_next(api->vms, NULL); vm; vm = vms_next(api->vms, vm)) {
 		char when[32];
 		json_t *now;
 		json_t *o;

@@ -359,8 +359,8 @@ void api_vm_prune(struct http_request *req, void *context)
 	b = batch_new(req, api, TARGETS_MAX);
 	if (!b)
 		return;
-	for (struct vm *vm = vms_next(api->vms, ""); vm && n < TARGETS_MAX;
-	     vm = vms_next(api->vms, vm_row(vm)->id)) {
+	for (struct vm *vm = vms_next(api->vms, NULL); vm && n < TARGETS_MAX;
+	     vm = vms_next(api->vms, vm)) {
 		if (!prunable(vm, body.states))
 			continue;
 		(void)snprintf(b->targets[n].ref, sizeof(b->targets[n].ref), "%s",

@@ -71,7 +71,7 @@ static void sort_key(const struct vm *vm, const char *by, char *key, size_t size
 	else if (streq(by, "since"))
 		(void)snprintf(key, size, "%020lld", (long long)row->since_ms);
 	else
-		(void)snprintf(key, size, "%s", row->id);
+		(void)snprintf(key, size, "%020lld", (long long)row->created_ms);
 }
 
 enum { SORT_KEY_MAX = 128 };
@@ -107,8 +107,7 @@ static struct sorted *collect(const struct http_request *req, struct api *api, s
 	struct sorted *list = calloc(vms_count(api->vms) + 1, sizeof(*list));
 	size_t n = 0;
 
-	for (struct vm *vm = vms_next(api->vms, ""); list && vm;
-	     vm = vms_next(api->vms, vm_row(vm)->id)) {
+	for (struct vm *vm = vms_next(api->vms, NULL); list && vm; vm = vms_next(api->vms, vm)) {
 		char value[SORT_KEY_MAX];
 
 		if (!matches(req, vm))
@@ -136,8 +135,7 @@ static size_t find_page(const struct http_request *req, const struct sorted *lis
 	if (!cursor || strlen(cursor) < ID_LEN + 1)
 		return 0;
 	(void)snprintf(last.key, sizeof(last.key), "%s", cursor);
-	/* By age, ids need not be in order: two of one millisecond, or a clock that was set back.
-	 */
+	/* Those that were created need not be in order: the clock may have been set back. */
 	for (size_t k = 0; k < n; k++)
 		if (streq(list[k].key, last.key))
 			return k + 1;
@@ -176,7 +174,7 @@ static json_t *find_view(const struct http_request *req, struct api *api, const 
 
 static void each_view(const struct http_request *req, struct api *api, api_watch_fn *fn, void *data)
 {
-	for (struct vm *vm = vms_next(api->vms, ""); vm; vm = vms_next(api->vms, vm_row(vm)->id))
+	for (struct vm *vm = vms_next(api->vms, NULL); vm; vm = vms_next(api->vms, vm))
 		if (matches(req, vm))
 			fn(vm_to_json(vm), data);
 }

@@ -146,7 +146,7 @@ static bool needs_id(void *data, const char *id)
 	const struct api *api = data;
 	const struct snapshot *one;
 
-	for (struct vm *vm = vms_next(api->vms, ""); vm; vm = vms_next(api->vms, vm_row(vm)->id))
+	for (struct vm *vm = vms_next(api->vms, NULL); vm; vm = vms_next(api->vms, vm))
 		if (streq(vm_row(vm)->image_id, id) || streq(vm_row(vm)->kernel_id, id))
 			return true;
 	for (size_t i = 0; (one = snapshots_at(api->snapshots, i)) != NULL; i++)

@@ -340,8 +340,7 @@ static int fail_interrupted(const char *document, void *data, struct error *err)
 /* VMs of runs that have ended, unless they were to be kept. */
 static void delete_orphans(struct runs *runs)
 {
-	for (struct vm *vm = vms_next(runs->c.vms, ""); vm;
-	     vm = vms_next(runs->c.vms, vm_row(vm)->id)) {
+	for (struct vm *vm = vms_next(runs->c.vms, NULL); vm; vm = vms_next(runs->c.vms, vm)) {
 		json_auto_t *labels = json_loads(vm_row(vm)->labels, 0, NULL);
 		const char *id = json_string_value(json_object_get(labels, "banger.run"));
 		json_auto_t *run = NULL;

@@ -28,7 +28,7 @@
 		     "(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?"   \
 		     "21,?22,?23,?24,"                                                             \
 		     "?25,?26,?27,?28,?29,?30,?31)")                                               \
-	X(VM_LIST, "SELECT " VM_COLUMNS " FROM vms ORDER BY id")                                   \
+	X(VM_LIST, "SELECT " VM_COLUMNS " FROM vms ORDER BY created_ms, id")                       \
 	X(VM_DELETE, "DELETE FROM vms WHERE id = ?1")                                              \
 	X(VM_SET_STATE, VM_SET_STATE_TEXT)                                                         \
 	X(VM_SET_DELETING, VM_SET_STATE_TEXT)                                                      \

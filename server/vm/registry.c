@@ -133,19 +133,9 @@ int vms_get(struct vms *vms, const char *ref, struct vm **ret_vm, struct error *
 	return 0;
 }
 
-struct vm *vms_next(struct vms *vms, const char *after)
+struct vm *vms_next(struct vms *vms, const struct vm *after)
 {
-	struct vm *vm;
-
-	if (!after[0])
-		return vms->first;
-	vm = vms_find(vms, after);
-	if (vm)
-		return vm->next;
-	/* The one the caller stood at is gone: ids sort by age, so the place is still known. */
-	for (vm = vms->first; vm && strcmp(vm->row.id, after) <= 0; vm = vm->next)
-		;
-	return vm;
+	return after ? after->next : vms->first;
 }
 
 void vms_set_templates(struct vms *vms, struct templates *templates)

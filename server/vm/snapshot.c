@@ -164,7 +164,7 @@ static int join_history(struct snapshots *s, const struct snapshot *gone, struct
 			return error_errno(err, r, "write the manifest of snapshot %s", one->id);
 		}
 	}
-	for (struct vm *vm = vms_next(s->vms, ""); vm; vm = vms_next(s->vms, vm->row.id))
+	for (struct vm *vm = vms_next(s->vms, NULL); vm; vm = vms_next(s->vms, vm))
 		if (streq(vm->row.snapshot, gone->id))
 			vm_stand_on(vm, gone->parent);
 	return 0;

@@ -131,8 +131,9 @@ void vms_forget_names(const struct vms *vms, int deadline_ms);
 struct vm *vms_find(struct vms *vms, const char *ref);
 /* The same with ERR_NOT_FOUND. */
 int vms_get(struct vms *vms, const char *ref, struct vm **ret_vm, struct error *err) MUST_USE;
-/* By id, oldest first: the first VM with an id above `after` ("" for all), or NULL. */
-struct vm *vms_next(struct vms *vms, const char *after);
+/* In the order of their creation, which that of their ids need not be: the VM behind `after`, or
+ * the first (NULL); NULL behind the last. */
+struct vm *vms_next(struct vms *vms, const struct vm *after);
 size_t vms_count(const struct vms *vms);
 /* The same number as before: what vm_to_json() says of every VM is as it was, except for those
  * with vm_is_changing(). */

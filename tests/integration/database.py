@@ -6,14 +6,12 @@ Without --rootfs the root file system is made by mmdebstrap, once, beside the ot
 """
 import argparse
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 
-from harness import BASE, Server, clone, end_vmms, prepare
+from harness import BASE, base_server
 
 PACKAGES = "postgresql,postgresql-contrib,procps"
 SHAPE = {"image": "postgres", "vcpus": 1, "memory_mib": 384, "disk_mib": 1024, "network": "none", "init": "agent"}
@@ -44,7 +42,6 @@ CHECKSUMS = ("pkill pgbench; su postgres -c '/opt/pg/pg_ctl -D /var/lib/postgres
 class Run:
     def __init__(self, server):
         self.server = server
-        self.restored = 0
         self.checked = 0
         self.disturbed = {}
 
@@ -126,13 +123,9 @@ def main():
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--rootfs")
     options = parser.parse_args()
-    prepare()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
-    home = tempfile.mkdtemp(prefix="bgd-", dir="/tmp")
-    clone(f"{BASE}/home", home)
-    server = Server(home).start()
-    run = Run(server)
-    try:
+    with base_server() as server:
+        run = Run(server)
         server.must(201, "POST", "/images", {"import": os.path.abspath(rootfs(options.rootfs)), "name": "postgres"}, wait=600)
         server.must(201, "POST", "/vms", {"name": "db", "boot": "cold", **SHAPE}, wait=240)
         run.sh("db", SETUP, 600)
@@ -148,12 +141,6 @@ def main():
         server.delete("db")
         if server.leftovers():
             raise AssertionError(server.leftovers())
-        server.stop()
-    finally:
-        if server.alive():
-            server.kill()
-        end_vmms(server)
-        shutil.rmtree(home, ignore_errors=True)
     print(f"{options.rounds} rounds, {rows} committed rows at the end, {run.checked} checks; seconds at most: "
           + ", ".join(f"{what} {max(times):.1f}" for what, times in run.disturbed.items()))
 

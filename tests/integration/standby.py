@@ -81,6 +81,28 @@ class Standby(LifeTest):
         self.assertIn(ready, self.server.ready())
         self.assertEqual(ready, self.server.create("warm", boot="template")["id"])
 
+    def listed(self, query=""):
+        return [vm["name"] for vm in self.server.must(200, "GET", f"/vms{query}")["items"]]
+
+    def test_vms_are_listed_as_they_were_created_whenever_they_were_made(self):
+        self.server.create("first")
+        ready = self.wait_ready()
+        between = self.server.must(201, "POST", "/vms", {"name": "between", "image": "mini", **SHAPE, "start": False})
+        self.assertGreater(between["id"], ready)
+        self.assertEqual(ready, self.server.create("last")["id"])
+        names = ["first", "between", "last"]
+        for _ in range(2):
+            self.assertEqual(names, self.listed())
+            self.assertEqual(names, self.listed("?sort=created"))
+            self.assertEqual(names[::-1], self.listed("?sort=-created"))
+            page = self.server.must(200, "GET", "/vms?limit=1&sort=-created")
+            self.assertEqual(["between"], self.listed(f"?limit=1&sort=-created&cursor={page['next_cursor']}"))
+            self.server.stop()
+            self.server.start()
+        page = self.server.must(200, "GET", "/vms?limit=2")
+        self.server.delete("between")
+        self.assertEqual(["last"], self.listed(f"?cursor={page['next_cursor']}"), "the one the cursor stands at is gone")
+
     def test_it_goes_with_its_template(self):
         self.server.create("first")
         ready = self.wait_ready()
