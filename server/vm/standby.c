@@ -2,7 +2,6 @@
 #include "server/vm/standby.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -10,31 +9,19 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/clock.h"
 #include "lib/base/fs.h"
-#include "lib/base/hex.h"
 #include "lib/base/log.h"
-#include "server/vm/identity.h"
-#include "server/vm/rehearsal.h"
+#include "server/vm/standby_internal.h"
 #include "server/vm/template_internal.h"
 
 /* How long after the last start, so that VMs that are asked for one after the other come first. */
-enum { SETTLE_US = 50 * 1000, ENTROPY = 64 };
-
-struct standby {
-	struct unseen vm;
-	struct rehearsal rehearsal;
-	char key[TEMPLATE_KEY_LEN + 1];
-	struct standbys *all;
-	struct loop_fd *exit_source; /* while it is ready */
-	struct made made;            /* of its template */
-	bool verified;
-	bool woken;
-};
+enum { SETTLE_US = 50 * 1000 };
 
 struct shape {
 	struct shape *next;
 	char key[TEMPLATE_KEY_LEN + 1];
 	int64_t until_us;
 	bool failed;             /* not tried again until it is wanted again */
+	struct op *op;           /* makes one; NULL: none does */
 	struct standby *standby; /* NULL: not ready */
 };
 
@@ -44,33 +31,53 @@ struct standbys {
 	unsigned int max;
 	struct shape *shapes; /* wanted last first */
 	struct loop_timer *timer;
-	bool making;
+	bool making; /* one at a time, be its shape still wanted or not */
 };
 
 /* --- the end of one --- */
 
-void standby_free(struct standby *one)
+static int run_end(struct op *op, void *data, struct error *err)
 {
-	if (!one)
-		return;
-	if (!one->woken)
-		unseen_remove(&one->vm);
-	rehearsal_done(&one->rehearsal);
-	unseen_done(&one->vm);
-	free(one);
+	struct standby *one = data;
+
+	(void)op;
+	(void)err;
+	unseen_remove(&one->vm);
+	return 0;
 }
 
-static void end_ready(struct shape *shape)
+static void end_free(void *data)
+{
+	standby_free(data);
+}
+
+/* On a worker: a process and its files take their time to go. */
+static void end(struct standby *one)
+{
+	struct op_spec spec = { .kind = "template.standby_end",
+				.target = one->key,
+				.target_name = one->vm.row.image_name,
+				.request_by = "server",
+				.run = run_end,
+				.free_data = end_free,
+				.data = one };
+	struct error ignored;
+	struct op *op;
+
+	/* What can't be submitted ends here and now. */
+	(void)!ops_submit(one->all->vms->c.ops, &spec, &op, &ignored);
+}
+
+/* The caller's from now on; NULL: there is none. */
+static struct standby *take(struct shape *shape)
 {
 	struct standby *one = TAKE_PTR(shape->standby);
 
 	if (!one)
-		return;
+		return NULL;
 	loop_fd_remove(one->exit_source);
 	one->exit_source = NULL;
-	standby_free(one);
-	one = NULL;
-	shape->failed = true;
+	return one;
 }
 
 static struct shape *find(const struct standbys *all, const char *key)
@@ -85,68 +92,31 @@ static struct shape *find(const struct standbys *all, const char *key)
 static void on_exit_event(void *data, uint32_t events)
 {
 	struct standby *one = data;
+	struct shape *shape = find(one->all, one->key);
 
 	(void)events;
 	log_fields(LOG_WARN, "a VM that was kept ready has ended", "id", one->vm.row.id, NULL);
-	end_ready(find(one->all, one->key));
+	shape->failed = true;
+	end(take(shape));
 }
 
 static void forget(struct standbys *all, struct shape *shape)
 {
+	struct standby *one = take(shape);
+	struct op *op = TAKE_PTR(shape->op);
 	struct shape **at = &all->shapes;
 
 	while (*at != shape)
 		at = &(*at)->next;
 	*at = shape->next;
-	end_ready(shape);
 	free(shape);
+	if (one)
+		end(one);
+	if (op)
+		op_cancel(op);
 }
 
-/* --- making one: on a worker --- */
-
-static json_t *first_identity(const struct unseen *u)
-{
-	unsigned char random[ENTROPY];
-	char entropy[2 * ENTROPY + 1];
-	char boot_id[40];
-	json_t *identity;
-
-	arc4random_buf(random, sizeof(random));
-	hex_of(random, sizeof(random), entropy);
-	vm_boot_id_new(boot_id);
-	identity = json_pack("{s:s, s:s, s:s, s:s}", "hostname", "t", "entropy", entropy, "boot_id",
-			     boot_id, "ssh_host_keys", "regenerate");
-	if (streq(u->row.network, "user"))
-		(void)json_object_set_new(identity, "mac", json_string(u->boot.mac));
-	return identity;
-}
-
-static int copy_disk(const struct standby *one, int template_fd, struct error *err)
-{
-	autoclose int from = open_regular_beneath(template_fd, "work.ext4", O_RDONLY, 0);
-
-	if (from < 0)
-		return error_errno(err, from, "open the template's disk");
-	return disk_copy(from, one->vm.boot.work, err);
-}
-
-static int bring_up(struct standby *one, int template_fd, struct error *err)
-{
-	struct unseen *u = &one->vm;
-	autoclose int dir = -1;
-	int r = made_check(template_fd, &one->made, one->verified ? MADE_STATE : MADE_ALL, err);
-
-	if (r == 0)
-		r = unseen_prepare(u, &dir, err);
-	if (r < 0)
-		return r;
-	op_stage(u->op, "disk");
-	r = vm_mark_stranger(dir);
-	if (r < 0)
-		return error_errno(err, r, "mark %s", u->boot.dir);
-	r = copy_disk(one, template_fd, err);
-	return r < 0 ? r : unseen_restore(u, template_fd, err);
-}
+/* --- making one --- */
 
 /* Data of the operation that makes one: NULL once it has been given on. */
 struct making {
@@ -157,34 +127,17 @@ static int run_make(struct op *op, void *data, struct error *err)
 {
 	struct standby *one = ((struct making *)data)->one;
 	autoclose int template_fd = templates_open(one->all->templates, one->key);
-	json_auto_t *argv = json_pack("[s]", "true");
-	struct vmm_wait wait;
 	int r;
 
 	one->vm.op = op;
-	if (template_fd < 0)
-		return error_errno(err, template_fd, "open template %s", one->key);
-	r = bring_up(one, template_fd, err);
-	if (r == 0) {
-		op_stage(op, "rehearsal");
-		one->rehearsal = (struct rehearsal){ .vm = &one->vm,
-						     .argv = argv,
-						     .identity = first_identity(&one->vm) };
-		r = rehearse(&one->rehearsal, err);
-	}
-	if (r == 0) {
-		op_stage(op, "pause");
-		wait = unseen_vmm_wait(&one->vm);
-		r = one->vm.driver->pause(&one->vm.boot.config, &wait, err);
-	}
-	if (r < 0)
-		unseen_end(&one->vm);
-	return r;
+	r = template_fd < 0 ? error_errno(err, template_fd, "open template %s", one->key)
+			    : standby_make(one, template_fd, err);
+
+	/* Whose template goes finds this or that gone before it sees that it is not wanted. */
+	return r < 0 && op_check(op, err) < 0 ? -ECANCELED : r;
 }
 
-/* --- making one: on the loop --- */
-
-static void make_ready(struct shape *shape, struct standby *one)
+static bool make_ready(struct shape *shape, struct standby *one)
 {
 	int r = loop_fd_add(one->all->vms->c.loop, one->vm.proc.pidfd, EPOLLIN, on_exit_event, one,
 			    &one->exit_source);
@@ -192,30 +145,43 @@ static void make_ready(struct shape *shape, struct standby *one)
 	if (r < 0) {
 		log_fields(LOG_WARN, "a VM kept ready can't be watched", "id", one->vm.row.id,
 			   "error", strerrordesc_np(-r), NULL);
-		standby_free(one);
-		return;
+		return false;
 	}
 	templates_verified(one->all->templates, one->key);
 	close_keep_errno(one->vm.wake_fd); /* it waits for nothing any more */
 	one->vm.wake_fd = -1;
+	one->vm.op = NULL;
 	shape->standby = one;
+	return true;
 }
 
+static struct shape *find_by_op(const struct standbys *all, const struct op *op)
+{
+	struct shape *shape = all->shapes;
+
+	while (shape && shape->op != op)
+		shape = shape->next;
+	return shape;
+}
+
+/* A shape of the same key that came meanwhile is another: its template was not looked at. */
 static void on_made(struct op *op, void *data)
 {
 	struct making *making = data;
-	struct standby *one = making->one;
-	struct standbys *all = one->all;
-	struct shape *shape = find(all, one->key);
+	struct standbys *all = making->one->all;
+	struct shape *shape = find_by_op(all, op);
+	bool made = op_get_state(op) == OP_SUCCEEDED;
 
 	all->making = false;
 	loop_timer_set(all->timer, SETTLE_US);
-	/* Its shape may have given way to another meanwhile. */
-	if (!shape)
-		return;
-	shape->failed = op_get_state(op) != OP_SUCCEEDED;
-	if (!shape->failed && !shape->standby)
-		make_ready(shape, TAKE_PTR(making->one));
+	if (made && (!shape || !make_ready(shape, making->one)))
+		end(making->one);
+	if (made)
+		making->one = NULL;
+	if (shape) {
+		shape->op = NULL;
+		shape->failed = !shape->standby;
+	}
 }
 
 static void make_free(void *data)
@@ -226,7 +192,8 @@ static void make_free(void *data)
 	free(making);
 }
 
-static int make(struct standbys *all, const struct template *one, struct error *err)
+static int make(struct standbys *all, struct shape *shape, const struct template *one,
+		struct error *err)
 {
 	struct making *making = calloc(1, sizeof(*making));
 	struct standby *standby = calloc(1, sizeof(*standby));
@@ -240,7 +207,6 @@ static int make(struct standbys *all, const struct template *one, struct error *
 				.free_data = make_free,
 				.data = making };
 	struct vm_row row;
-	struct op *op;
 	int r;
 
 	if (!making || !standby) {
@@ -259,7 +225,7 @@ static int make(struct standbys *all, const struct template *one, struct error *
 		make_free(making);
 		return r;
 	}
-	r = ops_submit(all->vms->c.ops, &spec, &op, err);
+	r = ops_submit(all->vms->c.ops, &spec, &shape->op, err);
 	all->making = r == 0;
 	return r;
 }
@@ -283,7 +249,7 @@ static void make_next(struct standbys *all)
 		if (shape->standby || shape->failed || !one)
 			continue;
 		if (vms_admit(all->vms, (uint64_t)one->memory_mib, &err) == 0 &&
-		    make(all, one, &err) == 0)
+		    make(all, shape, one, &err) == 0)
 			return;
 		shape->failed = true;
 		log_fields(LOG_INFO, "no VM is kept ready", "template", shape->key, "why", err.msg,
@@ -356,7 +322,14 @@ void standbys_free(struct standbys *all)
 {
 	if (!all)
 		return;
-	standbys_stop(all);
+	/* Operations there are none any more. */
+	while (all->shapes) {
+		struct shape *shape = all->shapes;
+
+		all->shapes = shape->next;
+		standby_free(take(shape));
+		free(shape);
+	}
 	loop_timer_free(all->timer);
 	free(all);
 }
@@ -425,27 +398,8 @@ const char *standby_id(const struct standbys *all, const char *key)
 struct standby *standby_take(struct standbys *all, const char *key, const char *id)
 {
 	struct shape *shape = find(all, key);
-	struct standby *one = shape ? shape->standby : NULL;
 
-	if (!one || !streq(one->vm.row.id, id))
+	if (!shape || !shape->standby || !streq(shape->standby->vm.row.id, id))
 		return NULL;
-	shape->standby = NULL;
-	loop_fd_remove(one->exit_source);
-	one->exit_source = NULL;
-	return one;
-}
-
-int standby_wake(struct standby *one, const struct vmm_config *config, const struct vmm_wait *wait,
-		 struct proc *ret_proc, struct error *err)
-{
-	int r = one->vm.driver->join_net(config, wait, err);
-
-	if (r == 0)
-		r = one->vm.driver->resume(config, wait, err);
-	if (r < 0)
-		return error_wrap(err, "the VM that was kept ready");
-	*ret_proc = one->vm.proc;
-	one->vm.proc = PROC_INIT;
-	one->woken = true;
-	return 0;
+	return take(shape);
 }

@@ -22,9 +22,9 @@ struct standbys;
 /* At most `max` at a time, of the shapes asked for last; 0: none ever. */
 int standbys_new(struct templates *templates, struct vms *vms, unsigned int max,
 		 struct standbys **ret_standbys, struct error *err) MUST_USE;
-/* Ends them, and none is made any more. */
+/* Ends them, and none is made any more: operations that the loop must run on for. */
 void standbys_stop(struct standbys *all);
-/* The same. NULL is fine. */
+/* Without operations: they have ended. NULL is fine. */
 void standbys_free(struct standbys *all);
 
 /* A VM of this template's shape was made, or one is expected: another is got ready once no VM

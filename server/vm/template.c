@@ -140,10 +140,10 @@ int templates_delete(struct templates *t, const char *key, const char *who, stru
 
 	if (!templates_find(t, key))
 		return error_set(err, ERR_NOT_FOUND, "no template '%.64s'", key);
+	standby_drop(t->standbys, key);
 	r = remove_folder(t, key);
 	if (r < 0)
 		return error_errno(err, r, "remove template %s", key);
-	standby_drop(t->standbys, key);
 	events_emit(t->c.vms->c.events,
 		    &(struct event){ .kind = "template.deleted", .target = key, .by = who });
 	forget(t, key);

@@ -245,8 +245,8 @@ class Server:
         if self.alive():
             with contextlib.suppress(OSError, http.client.HTTPException):
                 wait_until(lambda: not [o for o in self.raw("GET", "/operations?limit=1000").json()["items"]
-                                        if o["kind"] == "template.standby" and o["state"] in ("queued", "running")],
-                           "no VM is on its way to be kept ready", 120)
+                                        if o["kind"].startswith("template.standby") and o["state"] in ("queued", "running")],
+                           "no VM is on its way to be kept ready, or no longer", 120)
                 return [t["standby"] for t in self.raw("GET", "/templates").json()["items"] if t["standby"]]
         named = {found.group(1) for line in processes_naming(self.home).values()
                  if (found := re.search(r"guest=([0-9a-z]{16}),.*/vms/\1/", line))}

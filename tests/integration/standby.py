@@ -111,6 +111,26 @@ class Standby(LifeTest):
         self.assert_gone(ready)
         self.assertEqual("cold", self.server.create("second")["booted_from"])
 
+    def being_made(self):
+        return [o for o in self.server.must(200, "GET", "/operations?limit=3")["items"]
+                if o["kind"] == "template.standby" and o["state"] == "running"]
+
+    def test_one_that_is_being_made_goes_with_its_template(self):
+        self.server.create("first")
+        self.wait_ready()
+        for i in range(3):
+            self.server.create(f"next-{i}")
+            made = wait_until(self.being_made, "one is being made", 20, 0.01)[0]
+            for template in self.server.must(200, "GET", "/templates")["items"]:
+                self.server.must(204, "DELETE", f"/templates/{template['id']}")
+            self.assertEqual("cancelled", self.server.wait_operation(made["id"])["state"])
+            self.assertEqual([], self.server.ready())
+            self.server.must(201, "POST", "/templates", {"image": "mini", **SHAPE}, wait=240)
+            self.wait_ready()
+        for name in self.server.names():
+            self.server.delete(name)
+        self.assert_nothing_left()
+
     def test_it_goes_with_the_server_and_vms_stay(self):
         self.server.create("first")
         ready = self.wait_ready()
@@ -181,8 +201,7 @@ class Standby(LifeTest):
         self.wait_ready()
         for i in range(3):
             self.server.create(f"one-{i}")
-            wait_until(lambda: [o for o in self.server.must(200, "GET", "/operations?limit=3")["items"]
-                                if o["kind"] == "template.standby" and o["state"] == "running"], "one is being made", 20, 0.01)
+            wait_until(self.being_made, "one is being made", 20, 0.01)
             self.server.must(201, "POST", "/vms", {"name": f"two-{i}", "image": "mini", **other}, wait=60)
             wait_until(lambda: {t["memory_mib"] for t in self.server.must(200, "GET", "/templates")["items"] if t["standby"]} == {112},
                        "the shape asked for last has one", 60)

@@ -47,6 +47,7 @@ const VERBS: Record<string, string> = {
 	"snapshot.create": "Snapshot of",
 	"template.build": "Make a template of",
 	"template.standby": "Keep ready",
+	"template.standby_end": "No longer keep ready",
 	"kernel.create": "Import kernel",
 	"kernel.import": "Import kernel",
 };
