@@ -140,6 +140,11 @@ class Model:
             return vm.has_disk and vm.state in ("running", "paused", "stopped", "failed")
         return True
 
+    def may_refuse(self, action, answer):
+        """A copy whose making was cut has no disk, and must not get an empty one."""
+        vm = self.vms.get(action["vm"])
+        return action["do"] in ("start", "recover") and vm and not vm.has_disk and "its disk was never made" in str(answer)
+
     # --- what an action does ---
 
     def apply(self, action, sure):
