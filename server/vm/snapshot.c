@@ -95,14 +95,30 @@ static struct snapshot *add(struct snapshots *s, const struct snapshot *one)
 	return copy;
 }
 
-static int remove_folder(struct snapshots *s, const char *id)
+/*
+ * What goes with its last user has a name of its own: a server that finds one at its start removes
+ * it, as nobody uses it any more.
+ */
+static void held_name(const char *id, char name[ID_LEN + 8])
 {
-	char gone[ID_LEN + 8];
+	(void)snprintf(name, ID_LEN + 8, "%s.held", id);
+}
 
-	(void)snprintf(gone, sizeof(gone), "%s.gone", id);
-	if (renameat(s->dir_fd, id, s->dir_fd, gone) < 0 && errno != ENOENT)
-		return -errno;
-	return remove_tree_at(s->dir_fd, gone);
+static int set_aside(const struct snapshots *s, const char *id)
+{
+	char held[ID_LEN + 8];
+
+	held_name(id, held);
+	return renameat(s->dir_fd, id, s->dir_fd, held) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+static int remove_folder(const struct snapshots *s, const char *id)
+{
+	char held[ID_LEN + 8];
+	int r = set_aside(s, id);
+
+	held_name(id, held);
+	return r < 0 ? r : remove_tree_at(s->dir_fd, held);
 }
 
 static void forget(struct snapshots *s, struct snapshot *one)
@@ -119,7 +135,13 @@ static void forget(struct snapshots *s, struct snapshot *one)
 
 int snapshots_open(const struct snapshots *s, const char *id)
 {
-	return id_valid(id) ? open_beneath(s->dir_fd, id, O_RDONLY | O_DIRECTORY, 0) : -ENOENT;
+	char held[ID_LEN + 8];
+	int fd = id_valid(id) ? open_beneath(s->dir_fd, id, O_RDONLY | O_DIRECTORY, 0) : -ENOENT;
+
+	if (fd != -ENOENT || !id_valid(id))
+		return fd;
+	held_name(id, held);
+	return open_beneath(s->dir_fd, held, O_RDONLY | O_DIRECTORY, 0);
 }
 
 void snapshots_ref(struct snapshot *snapshot)
@@ -173,11 +195,15 @@ static int join_history(struct snapshots *s, const struct snapshot *gone, struct
 int snapshots_delete(struct snapshots *s, const char *id, const char *who, struct error *err)
 {
 	struct snapshot *one = snapshots_find(s, id);
+	int r;
 
 	if (!one)
 		return error_set(err, ERR_NOT_FOUND, "no snapshot '%.64s'", id);
 	if (join_history(s, one, err) < 0)
 		return error_to_errno(err);
+	r = set_aside(s, id);
+	if (r < 0)
+		return error_errno(err, r, "remove the folder of snapshot %s", id);
 	events_emit(s->vms->c.events, &(struct event){ .kind = "snapshot.deleted",
 						       .target = one->id,
 						       .target_name = one->name,
@@ -245,7 +271,13 @@ static int describe(struct vm *vm, void *data, struct error *err)
 int snapshot_publish(struct snapshots *s, const char *staging, const struct snapshot *one,
 		     struct error *err)
 {
-	if (renameat(s->dir_fd, staging, s->dir_fd, one->id) < 0)
+	char name[ID_LEN + 8];
+
+	if (one->dropped)
+		held_name(one->id, name);
+	else
+		(void)snprintf(name, sizeof(name), "%s", one->id);
+	if (renameat(s->dir_fd, staging, s->dir_fd, name) < 0)
 		return error_errno(err, -errno, "publish the snapshot");
 	if (!add(s, one)) {
 		(void)!remove_folder(s, one->id);
@@ -269,15 +301,14 @@ void snapshot_tell_added(struct snapshots *s, const struct snapshot *one, const 
 static int publish(struct vm *vm, void *data, struct error *err)
 {
 	struct take *t = data;
-	int r = snapshot_publish(t->s, t->staging, &t->one, err);
+	int r;
 
+	t->one.dropped = t->ephemeral;
+	r = snapshot_publish(t->s, t->staging, &t->one, err);
 	if (r < 0)
 		return r;
 	if (t->ephemeral) {
-		struct snapshot *one = snapshots_held(t->s, t->one.id);
-
-		one->dropped = true;
-		snapshots_ref(one);
+		snapshots_ref(snapshots_held(t->s, t->one.id));
 		return 0;
 	}
 	vm_stand_on(vm, t->one.id);

@@ -173,6 +173,8 @@ class Crash(LifeTest):
             self.server.process.wait(30)
             self.server.program = SERVER
             self.server.start()
+            self.assertEqual([snapshot], [s["id"] for s in self.server.must(200, "GET", "/snapshots")["items"]])
+            self.assertEqual([snapshot], os.listdir(f"{self.home}/state/snapshots"))
             copy = next(name for name in self.server.names() if name != "a")
             self.assertIn(self.server.state(copy), ("stopped", "failed"))
             problem = self.server.must(409, "POST", f"/vms/{copy}/start", wait=60)
