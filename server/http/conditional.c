@@ -45,7 +45,7 @@ int http_etag_list(const struct http_request *req, const char *name, char **ret_
 	struct list list = { .name = name, .joined = &joined };
 	char *text;
 
-	buf_init(&joined, ETAG_LIST_MAX);
+	buf_init(&joined, ETAG_LIST_MAX + 1);
 	if (!http_header(req, name))
 		return 0;
 	http_each_header(req, on_field, &list);
@@ -53,7 +53,9 @@ int http_etag_list(const struct http_request *req, const char *name, char **ret_
 		return error_set(err, ERR_INVALID,
 				 "%s: of at most %d bytes, in all its fields together", name,
 				 ETAG_LIST_MAX);
-	text = list.error < 0 ? NULL : strndup((const char *)buf_bytes(&joined), buf_len(&joined));
+	if (list.error == 0)
+		list.error = buf_append(&joined, "", 1); /* its end */
+	text = list.error < 0 ? NULL : strdup((const char *)buf_bytes(&joined));
 	if (!text)
 		return error_errno(err, -ENOMEM, "read %s", name);
 	if (!etag_list_valid(text)) {
