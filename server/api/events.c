@@ -98,18 +98,20 @@ static void tell_lost(struct subscriber *s)
 	char document[256];
 	char when[32];
 	struct error err;
+	int64_t last = events_last(s->api->events);
 	int64_t oldest = 0;
+	int64_t from;
 
 	if (s->sent == 0 || events_oldest(s->api->store, &oldest, &err) < 0 ||
-	    (s->sent >= oldest - 1 && s->sent <= events_last(s->api->events)))
+	    (s->sent >= oldest - 1 && s->sent <= last))
 		return;
-	oldest = oldest < 1 ? 1 : oldest;
+	/* All that is kept follows: requests may be older than the oldest of the rest. */
+	from = s->sent > last ? 0 : s->sent;
 	(void)snprintf(document, sizeof(document),
 		       "{\"id\":%lld,\"time\":\"%s\",\"kind\":\"events.lost\",\"by\":\"server\","
 		       "\"data\":{\"since\":%lld}}",
-		       (long long)(oldest - 1), clock_format_ms(clock_wall_ms(), when),
-		       (long long)s->sent);
-	(void)send_one(s, oldest - 1, document);
+		       (long long)from, clock_format_ms(clock_wall_ms(), when), (long long)s->sent);
+	(void)send_one(s, from, document);
 }
 
 static void on_event(void *data, int64_t seq, const struct event *event, const char *document)
