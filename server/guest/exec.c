@@ -283,7 +283,12 @@ bool exec_take(void *data, const uint8_t *bytes, size_t len)
 	int r;
 
 	exec->busy = true;
-	r = link_decoder_feed(&exec->decoder, bytes, len, on_frame, exec);
+	r = exec->broken ? 0 : link_decoder_feed(&exec->decoder, bytes, len, on_frame, exec);
+	/* What came before counts first, its end perhaps. */
+	if (r < 0 && exec->paused && !exec->dead && !exec->leaving) {
+		exec->broken = true;
+		r = 0;
+	}
 	if (!settle(exec, r))
 		return true;
 	exec_push(exec);
@@ -499,6 +504,10 @@ void guest_exec_resume(struct guest_exec *exec)
 	buf_done(&held);
 	if (!settle(exec, r))
 		return;
+	if (exec->broken && !exec->paused) {
+		protocol_error(exec);
+		return;
+	}
 	exec_push(exec);
 	if (!exec->paused && exec->stream)
 		link_stream_resume(exec->stream);

@@ -27,6 +27,7 @@ struct guest_exec {
 	uint64_t offset; /* of the output to come next */
 	uint64_t acked;
 	struct buf held; /* frames that came while paused */
+	bool broken;     /* what came after them makes no sense */
 
 	struct buf in; /* input that the agent has not confirmed; its first byte has in_base */
 	uint64_t in_base;
