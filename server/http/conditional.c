@@ -49,12 +49,12 @@ int http_etag_list(const struct http_request *req, const char *name, char **ret_
 	if (!http_header(req, name))
 		return 0;
 	http_each_header(req, on_field, &list);
+	if (list.error == 0)
+		list.error = buf_append(&joined, "", 1); /* its end */
 	if (list.error == -ENOBUFS)
 		return error_set(err, ERR_INVALID,
 				 "%s: of at most %d bytes, in all its fields together", name,
 				 ETAG_LIST_MAX);
-	if (list.error == 0)
-		list.error = buf_append(&joined, "", 1); /* its end */
 	text = list.error < 0 ? NULL : strdup((const char *)buf_bytes(&joined));
 	if (!text)
 		return error_errno(err, -ENOMEM, "read %s", name);
